@@ -1,0 +1,1 @@
+"""Run PostgreSQL, nats-server and OpenBao on loopback, for development and tests."""

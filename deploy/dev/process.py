@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Literal
+
+DeathSignal = Literal["INT", "TERM", "KILL"]
+
+_launcher: ThreadPoolExecutor | None = None
+
+
+def _forget_launcher() -> None:
+    global _launcher
+    _launcher = None
+
+
+os.register_at_fork(after_in_child=_forget_launcher)
+
+
+def spawn(
+    command: list[str], *, log: IO[bytes] | None, death_signal: DeathSignal, user: str | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process that ends when this one does, even when this one is killed with SIGKILL.
+
+    Only Linux with util-linux can promise that; elsewhere the process has to be stopped by its owner.
+    """
+    global _launcher
+    if _launcher is None:
+        # Linux sends the death signal when the forking *thread* ends, so all forks come from one that stays.
+        _launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
+    return _launcher.submit(_fork, command, log, death_signal, user).result()
+
+
+def _fork(
+    command: list[str], log: IO[bytes] | None, death_signal: DeathSignal, user: str | None
+) -> subprocess.Popen[bytes]:
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    # Popen changes the user first: the kernel forgets the death signal of a process that changes its user.
+    leash = [setpriv, "--pdeathsig", death_signal] if setpriv else []
+    return subprocess.Popen(
+        [*leash, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd="/",
+        start_new_session=True,  # Ctrl-C in the terminal must reach the owner alone, which stops its servers in order
+        user=user,
+        group=user,
+        extra_groups=[] if user else None,
+    )
+
+
+def command_line(pid: int) -> str:
+    """Read the command line of a process; empty when there is no such process."""
+    proc = Path(f"/proc/{pid}/cmdline")
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.strip()
+
+
+def children(pid: int) -> list[int]:
+    """List the processes that this one has started and that are still there."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False)
+    pairs = [line.split() for line in listed.stdout.splitlines()]
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+def venv_program(name: str) -> str:
+    """Find a server program that a wheel has put beside the running Python."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name} is missing: run `make venv`, or install deploy/dev/servers.txt with pip.")
+    return found
