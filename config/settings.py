@@ -1,0 +1,234 @@
+"""Settings of every process, by environment. Wrong values are refused here or reported by a system check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from config.env import BASE_DIR, bounded, env, flag, load_local_env, process_name, seconds
+
+load_local_env()
+
+ENVIRONMENT = str(env.str("OPS_ENV", default="production"))
+if ENVIRONMENT not in {"development", "test", "production"}:
+    raise ImproperlyConfigured(f"OPS_ENV must be development, test or production, not {ENVIRONMENT!r}.")
+PRODUCTION = ENVIRONMENT == "production"
+PROCESS_NAME = process_name()
+SERVICE_NAME = "operator-management-service"
+
+SECRET_KEY = str(env.str("SECRET_KEY"))
+DEBUG = False  # error pages with local variables have no place in a service that handles passwords
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+
+INSTALLED_APPS = [
+    "config.apps.OpsAdminConfig",
+    "config",
+    "operators",
+    "health",
+    "routing",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django_filters",
+    "django_prometheus",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "config.middleware.SecurityHeadersMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.middleware.StoresAwayMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- PostgreSQL -----------------------------------------------------------------------------------------------------
+DATABASE_SCHEMA = "ops"
+STATEMENT_TIMEOUT = seconds("DATABASE_STATEMENT_TIMEOUT", default=15, low=1, high=3600)
+LOCK_TIMEOUT = seconds("DATABASE_LOCK_TIMEOUT", default=5, low=0.1, high=600)
+DATABASES: dict[str, dict[str, Any]] = {"default": env.db("DATABASE_URL")}
+DATABASES["default"] |= {
+    "ENGINE": "django_prometheus.db.backends.postgresql",
+    "CONN_MAX_AGE": 600,
+    "CONN_HEALTH_CHECKS": True,
+    "OPTIONS": {
+        **DATABASES["default"].get("OPTIONS", {}),
+        "application_name": f"ops-{PROCESS_NAME}",
+        "connect_timeout": 2,
+        # A peer that vanished without a FIN is noticed in seconds, not in the kernel's quarter of an hour.
+        "tcp_user_timeout": 5000,
+        "options": (
+            f"-c search_path={DATABASE_SCHEMA},public -c statement_timeout={int(STATEMENT_TIMEOUT * 1000)} "
+            f"-c lock_timeout={int(LOCK_TIMEOUT * 1000)} -c idle_in_transaction_session_timeout=60000"
+        ),
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Vault ----------------------------------------------------------------------------------------------------------
+VAULT_ADDR = str(env.str("VAULT_ADDR"))
+VAULT_MOUNT = str(env.str("VAULT_MOUNT", default="secret"))
+VAULT_CONNECT_TIMEOUT = seconds("VAULT_CONNECT_TIMEOUT", default=1, low=0.05, high=10)
+VAULT_READ_TIMEOUT = seconds("VAULT_READ_TIMEOUT", default=2, low=0.05, high=30)
+# Each process is given only its own role's token; VAULT_TOKEN stands in for all of them.
+VAULT_TOKENS = {
+    role: str(env.str(f"VAULT_{role.upper()}_TOKEN", default="") or env.str("VAULT_TOKEN", default=""))
+    for role in ("admin", "internal", "reconciler", "bootstrap")
+}
+# Kubernetes auth takes over when a role has no token: the file is read anew at each login, for it rotates.
+VAULT_KUBERNETES_MOUNT = str(env.str("VAULT_KUBERNETES_MOUNT", default="kubernetes"))
+VAULT_KUBERNETES_TOKEN_FILE = str(
+    env.str("VAULT_KUBERNETES_TOKEN_FILE", default="/var/run/secrets/kubernetes.io/serviceaccount/token")
+)
+
+# --- NATS JetStream -------------------------------------------------------------------------------------------------
+NATS_URL = str(env.str("NATS_URL"))
+NATS_REPLICAS = bounded("NATS_REPLICAS", default=1, low=1, high=5)
+OUTBOX_BATCH = bounded("OUTBOX_BATCH", default=500, low=1, high=5000)
+OUTBOX_MAX_ATTEMPTS = bounded("OUTBOX_MAX_ATTEMPTS", default=8, low=1, high=100)
+# Published rows stay this long, so that what a broker lost can be published again (replay_events).
+OUTBOX_RETENTION_DAYS = bounded("OUTBOX_RETENTION_DAYS", default=14, low=1, high=3650)
+
+# --- Identity of API callers ----------------------------------------------------------------------------------------
+JWT_ISSUER = str(env.str("JWT_ISSUER", default=""))
+JWT_AUDIENCE = str(env.str("JWT_AUDIENCE", default=SERVICE_NAME))
+JWT_JWKS_URL = str(env.str("JWT_JWKS_URL", default=""))
+# A path instead of a URL where the key set is mounted as a file (env.str, for X_FILE has a meaning of its own here).
+JWT_JWKS_PATH = str(env.str("JWT_JWKS_PATH", default=""))
+JWT_DEV_KEY_PATH = str(env.str("JWT_DEV_KEY_PATH", default=""))
+JWT_LEEWAY = seconds("JWT_LEEWAY", default=10, low=0, high=120)
+IDEMPOTENCY_HOURS = bounded("IDEMPOTENCY_HOURS", default=24, low=1, high=720)
+
+# --- REST -----------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["config.identity.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["config.identity.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["config.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "config.pagination.PageLimitPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": [],
+    "EXCEPTION_HANDLER": "config.problems.problem_handler",
+    "UNAUTHENTICATED_USER": None,
+    "COERCE_DECIMAL_TO_STRING": False,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Operator Management Service",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": r"/v1/",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = bounded("MAX_BODY_BYTES", default=1_048_576, low=1024, high=104_857_600)
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+
+# --- Console --------------------------------------------------------------------------------------------------------
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+# --- Web hardening --------------------------------------------------------------------------------------------------
+# Plain HTTP is for loopback alone; HTTPS_ONLY=false says that a proxy in front keeps its own rules.
+HTTPS_ONLY = flag("HTTPS_ONLY", default=PRODUCTION)
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$", r"^v1/"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+SECURE_HSTS_PRELOAD = HTTPS_ONLY
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+if flag("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.redaction.SecretReporterFilter"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# --- Static files, language, time -----------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / ".static"
+STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+# Outside production the files are served where they lie, so that `make run` needs no collectstatic.
+WHITENOISE_USE_FINDERS = not PRODUCTION
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+# --- Logs, metrics, spans -------------------------------------------------------------------------------------------
+LOG_LEVEL = str(env.str("LOG_LEVEL", default="INFO")).upper()
+LOGGING_CONFIG = "config.logs.configure"
+LOGGING = {"level": LOG_LEVEL}
+OTLP_ENDPOINT = str(env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default=""))
+PROMETHEUS_METRIC_NAMESPACE = ""
+PROMETHEUS_EXPORT_MIGRATIONS = False
+METRICS_PORT = bounded("METRICS_PORT", default=0, low=0, high=65535)

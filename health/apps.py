@@ -1,0 +1,10 @@
+"""Health: reports from the connectors in, the state of an operator out."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class HealthConfig(AppConfig):
+    name = "health"
+    verbose_name = "Health"

@@ -1,0 +1,20 @@
+"""Who changes something, and through which door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Source(StrEnum):
+    CONSOLE = "console"
+    API = "api"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Name the person or programme behind a change: a token's `sub`, a staff login, or `migration:RUN_ID`."""
+
+    name: str
+    source: Source

@@ -1,0 +1,45 @@
+"""Who changed what, when, through which door: one row per change, never a password."""
+
+from __future__ import annotations
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from operators.models.operator import Operator
+
+
+class AuditAction(models.TextChoices):
+    CREATE = "create"
+    UPDATE = "update"
+    ROTATE_CREDENTIAL = "rotate_credential"
+    REVERT_CREDENTIAL = "revert_credential"
+    ACTIVATE = "activate"
+    SUSPEND = "suspend"
+    DEACTIVATE = "deactivate"
+    DELETE = "delete"
+    RESTORE = "restore"
+
+
+class AuditEntry(models.Model):
+    """Tell of one change; `changes` maps a field's wire name to [before, after]."""
+
+    operator = models.ForeignKey(Operator, on_delete=models.PROTECT, related_name="audit_entries", db_index=False)
+    version = models.PositiveBigIntegerField(help_text="The operator's version after the change.")
+    action = models.CharField(max_length=20, choices=AuditAction)
+    actor = models.CharField(max_length=255)
+    source = models.CharField(max_length=10)
+    reason = models.TextField(blank=True, default="")
+    changes = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    trace_id = models.CharField(max_length=32, blank=True, default="")
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering = ("-id",)
+        indexes = (
+            # An operator's history, newest first.
+            models.Index("operator", "-id", name="audit_by_operator"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"

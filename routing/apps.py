@@ -1,0 +1,10 @@
+"""Routing: destination rules, prices and decisions."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class RoutingConfig(AppConfig):
+    name = "routing"
+    verbose_name = "Routing"
