@@ -40,7 +40,8 @@ class OpenBao(Server):
         data.mkdir(mode=0o700, exist_ok=True)
         cluster = f"{LOOPBACK}:{free_port()}"
         config = {
-            "storage": {"raft": {"path": str(data), "node_id": "local"}},
+            # The only node waits 5 to 10 s for others before it elects itself unless the multiplier is the lowest.
+            "storage": {"raft": {"path": str(data), "node_id": "local", "performance_multiplier": 1}},
             "listener": {
                 "tcp": {"address": f"{LOOPBACK}:{self.port}", "cluster_address": cluster, "tls_disable": True},
             },

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from deploy.dev.packages import find_postgres, install_postgres
 from deploy.dev.ports import LOOPBACK
-from deploy.dev.process import DeathSignal, children, command_line
+from deploy.dev.process import PLAIN_ENVIRONMENT, DeathSignal, children, command_line
 from deploy.dev.server import POLL_SECONDS, STOP_SECONDS, Server, ServerError
 
 SERVER_USER = "postgres"
@@ -164,6 +164,7 @@ class Postgres(Server):
         return subprocess.run(
             command,
             cwd="/",
+            env=PLAIN_ENVIRONMENT,
             user=user,
             group=user,
             extra_groups=[] if user else None,

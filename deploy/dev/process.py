@@ -10,6 +10,9 @@ from typing import IO, Literal
 
 DeathSignal = Literal["INT", "TERM", "KILL"]
 
+# Servers read PG*, BAO_*, VAULT_* and GO* variables, which the developer has set for something else.
+PLAIN_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": "/"}
+
 _launcher: ThreadPoolExecutor | None = None
 
 
@@ -47,6 +50,7 @@ def _fork(
         stdout=log,
         stderr=log,
         cwd="/",
+        env=PLAIN_ENVIRONMENT,
         start_new_session=True,  # Ctrl-C in the terminal must reach the owner alone, which stops its servers in order
         user=user,
         group=user,
