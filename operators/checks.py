@@ -1,0 +1,3 @@
+"""System checks of the system of record."""
+
+from __future__ import annotations
