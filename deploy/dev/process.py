@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Literal
@@ -25,37 +26,41 @@ os.register_at_fork(after_in_child=_forget_launcher)
 
 
 def spawn(
-    command: list[str], *, log: IO[bytes] | None, death_signal: DeathSignal, user: str | None = None
+    command: list[str],
+    *,
+    output: IO[bytes] | int,
+    death_signal: DeathSignal,
+    user: str | None = None,
+    environ: Mapping[str, str] = PLAIN_ENVIRONMENT,
+    cwd: Path = Path("/"),
 ) -> subprocess.Popen[bytes]:
     """Start a process that ends when this one does, even when this one is killed with SIGKILL.
 
     Only Linux with util-linux can promise that; elsewhere the process has to be stopped by its owner.
     """
     global _launcher
-    if _launcher is None:
-        # Linux sends the death signal when the forking *thread* ends, so all forks come from one that stays.
-        _launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
-    return _launcher.submit(_fork, command, log, death_signal, user).result()
-
-
-def _fork(
-    command: list[str], log: IO[bytes] | None, death_signal: DeathSignal, user: str | None
-) -> subprocess.Popen[bytes]:
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
     # Popen changes the user first: the kernel forgets the death signal of a process that changes its user.
     leash = [setpriv, "--pdeathsig", death_signal] if setpriv else []
-    return subprocess.Popen(
-        [*leash, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        cwd="/",
-        env=PLAIN_ENVIRONMENT,
-        start_new_session=True,  # Ctrl-C in the terminal must reach the owner alone, which stops its servers in order
-        user=user,
-        group=user,
-        extra_groups=[] if user else None,
-    )
+
+    def fork() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*leash, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=environ,
+            start_new_session=True,  # Ctrl-C in the terminal must reach the owner alone, which stops them in order
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+        )
+
+    if _launcher is None:
+        # Linux sends the death signal when the forking *thread* ends, so all forks come from one that stays.
+        _launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
+    return _launcher.submit(fork).result()
 
 
 def command_line(pid: int) -> str:

@@ -144,7 +144,7 @@ class Server(ABC):
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
-            self._process = spawn(self.command(), log=log, death_signal=self.death_signal, user=self.run_as())
+            self._process = spawn(self.command(), output=log, death_signal=self.death_signal, user=self.run_as())
         self.pid_path.write_text(f"{self._process.pid}\n")
         deadline = time.monotonic() + READY_SECONDS
         self._wait_for(self.unlock, deadline)
