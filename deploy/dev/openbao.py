@@ -7,8 +7,8 @@ from typing import ClassVar, TypedDict
 import requests
 
 from deploy.dev.ports import LOOPBACK, free_port
-from deploy.dev.process import venv_program
-from deploy.dev.server import Server, ServerError
+from deploy.dev.process import ServerError, venv_program
+from deploy.dev.server import Server
 
 ACTIVE, STANDBY, UNINITIALISED, SEALED = 200, 429, 501, 503
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.dev.server import ServerError
+from deploy.dev.process import ServerError
 
 OLDEST_MAJOR = 14
 EXTENSION = "pg_partman.control"

@@ -16,8 +16,8 @@ from psycopg import sql
 
 from deploy.dev.packages import find_postgres, install_postgres
 from deploy.dev.ports import LOOPBACK
-from deploy.dev.process import PLAIN_ENVIRONMENT, DeathSignal, children, command_line
-from deploy.dev.server import POLL_SECONDS, STOP_SECONDS, Server, ServerError
+from deploy.dev.process import PLAIN_ENVIRONMENT, DeathSignal, ServerError, children, command_line
+from deploy.dev.server import POLL_SECONDS, STOP_SECONDS, Server
 
 SERVER_USER = "postgres"
 RELOCATED = Path("/var/lib/operator-management-dev")

@@ -17,6 +17,10 @@ PLAIN_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": "/"}
 _launcher: ThreadPoolExecutor | None = None
 
 
+class ServerError(RuntimeError):
+    """Say in one readable message why a server of the local stack is not there."""
+
+
 def _forget_launcher() -> None:
     global _launcher
     _launcher = None
@@ -86,5 +90,5 @@ def venv_program(name: str) -> str:
     """Find a server program that a wheel has put beside the running Python."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
-        raise FileNotFoundError(f"{name} is missing: run `make venv`, or install deploy/dev/servers.txt with pip.")
+        raise ServerError(f"{name} is missing: run `make venv`, or install deploy/dev/servers.txt with pip.")
     return found

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from deploy.dev.ports import free_port
-from deploy.dev.process import DeathSignal, command_line, spawn
+from deploy.dev.process import DeathSignal, ServerError, command_line, spawn
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -19,10 +19,6 @@ POLL_SECONDS = 0.03
 LOG_TAIL_LINES = 15
 LOG_KEEP_BYTES = 5_000_000
 PORT_TRIES = 3
-
-
-class ServerError(RuntimeError):
-    """Say in one readable message why a server of the local stack is not there."""
 
 
 class Server(ABC):
@@ -142,6 +138,7 @@ class Server(ABC):
         self.prepare()
         if self.log_path.exists() and self.log_path.stat().st_size > LOG_KEEP_BYTES:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
+        self.log_path.touch(mode=0o600)
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._process = spawn(self.command(), output=log, death_signal=self.death_signal, user=self.run_as())

