@@ -16,8 +16,8 @@ env = environ.FileAwareEnv()
 
 
 def load_local_env() -> None:
-    """Take what `make run` wrote to .dev/env (or OPS_ENV_FILE names); variables that are set already win."""
-    path = Path(os.environ.get("OPS_ENV_FILE", BASE_DIR / ".dev" / "env"))
+    """Take what `make run` wrote to .dev/env (or OPS_DOTENV names); variables that are set already win."""
+    path = Path(os.environ.get("OPS_DOTENV", BASE_DIR / ".dev" / "env"))
     if path.is_file():
         environ.Env.read_env(path, overwrite=False)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
+from uuid import UUID
+
+JSONValue = str | int | float | bool | list["JSONValue"] | None
 
 WIRE_NAMES: Final[dict[str, str]] = {
     "id": "operatorId",
@@ -38,3 +43,23 @@ WIRE_NAMES: Final[dict[str, str]] = {
 def wire_name(attribute: str) -> str:
     """Translate a model field's name; KeyError for one that nobody outside may see."""
     return WIRE_NAMES[attribute]
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a moment as RFC 3339 in UTC, to the microsecond, with a Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def wire_value(value: object) -> JSONValue:
+    """Bring a model's value to the JSON that API, events and history show."""
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, list):
+        return [wire_value(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{type(value).__name__} has no form on the wire.")

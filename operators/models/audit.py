@@ -38,7 +38,7 @@ class AuditEntry(models.Model):
         ordering = ("-id",)
         indexes = (
             # An operator's history, newest first.
-            models.Index("operator", "-id", name="audit_by_operator"),
+            models.Index(fields=("operator", "-id"), name="audit_by_operator"),
         )
 
     def __str__(self) -> str:

@@ -17,7 +17,9 @@ class CredentialAttempt(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     # Not a foreign key: at creation the attempt comes before the operator.
     operator_id = models.UUIDField(unique=True)
-    base_version = models.PositiveIntegerField(help_text="The KV version that the write was checked against; 0 at creation.")
+    base_version = models.PositiveIntegerField(
+        help_text="The KV version that the write was checked against; 0 at creation."
+    )
     actor = models.CharField(max_length=255)
     started_at = models.DateTimeField()
     # Set where an earlier attempt was left open: its write may still arrive, so finding a new version proves nothing.

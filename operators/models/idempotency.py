@@ -25,7 +25,7 @@ class IdempotencyRecord(models.Model):
         constraints = (models.UniqueConstraint(fields=("actor", "key"), name="idempotency_unique_key"),)
         indexes = (
             # Retention.
-            models.Index("created_at", name="idempotency_by_age"),
+            models.Index(fields=("created_at",), name="idempotency_by_age"),
         )
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from decimal import Decimal
 from typing import Final, Self
 
@@ -78,7 +79,9 @@ class Operator(models.Model):
     id = models.UUIDField("operator ID", primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=128, validators=[validators.validate_name])
     host = models.CharField(
-        max_length=253, validators=[validators.validate_host], help_text="Hostname or IP address; no scheme, port or path."
+        max_length=253,
+        validators=[validators.validate_host],
+        help_text="Hostname or IP address; no scheme, port or path.",
     )
     port = models.PositiveIntegerField(default=2775, validators=[MinValueValidator(1), MaxValueValidator(65535)])
     system_id = models.CharField(
@@ -145,13 +148,15 @@ class Operator(models.Model):
         )
         indexes = (
             # The console's and the API's list: what is not deleted, by name.
-            models.Index("name", "id", condition=Q(deleted_at=None), name="operator_live_by_name"),
+            models.Index(fields=("name", "id"), condition=Q(deleted_at=None), name="operator_live_by_name"),
             # The list filtered by state.
-            models.Index("status", "health_state", condition=Q(deleted_at=None), name="operator_live_by_state"),
+            models.Index(
+                fields=("status", "health_state"), condition=Q(deleted_at=None), name="operator_live_by_state"
+            ),
             # The list filtered by a tag.
             GinIndex(fields=("tags",), name="operator_tags"),
             # GET /operators?ordering=-updatedAt.
-            models.Index("-updated_at", "id", name="operator_by_update"),
+            models.Index(fields=("-updated_at", "id"), name="operator_by_update"),
         )
         constraints = (
             models.UniqueConstraint(
@@ -186,9 +191,7 @@ class Operator(models.Model):
                 name="operator_system_type_ascii",
                 violation_error_message="The system_type has at most 12 printable ASCII characters.",
             ),
-            models.CheckConstraint(
-                condition=Q(bind_type__in=BindType.values), name="operator_bind_type_known"
-            ),
+            models.CheckConstraint(condition=Q(bind_type__in=BindType.values), name="operator_bind_type_known"),
             models.CheckConstraint(
                 condition=Q(max_tps__gte=1),
                 name="operator_max_tps_positive",
@@ -203,7 +206,9 @@ class Operator(models.Model):
                 condition=Q(enforcement_mode__in=EnforcementMode.values), name="operator_enforcement_mode_known"
             ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="operator_status_known"),
-            models.CheckConstraint(condition=Q(health_state__in=HealthState.values), name="operator_health_state_known"),
+            models.CheckConstraint(
+                condition=Q(health_state__in=HealthState.values), name="operator_health_state_known"
+            ),
             models.CheckConstraint(
                 condition=Q(deleted_at=None) | Q(status=Status.INACTIVE), name="operator_deleted_is_inactive"
             ),
@@ -233,10 +238,8 @@ class Operator(models.Model):
         self.name = self.name.strip()
         self.system_id = self.system_id.strip()
         self.system_type = self.system_type.strip()
-        try:
+        with suppress(ValidationError):
             self.host = validators.normalize_host(self.host)
-        except ValidationError:
-            self.host = self.host.strip()
         self.contacts = [text for contact in self.contacts if (text := contact.strip())]
         self.tags = list(dict.fromkeys(text for tag in self.tags if (text := tag.strip())))
 

@@ -48,17 +48,21 @@ class OutboxEvent(models.Model):
         ordering = ("id",)
         indexes = (
             # The drainer's claim, in its order.
-            models.Index("id", condition=PENDING, name="outbox_pending"),
+            models.Index(fields=("id",), condition=PENDING, name="outbox_pending"),
             # The rows that hold their operator back; a handful.
-            models.Index("operator_id", "id", condition=PENDING & ~Q(available_at=None), name="outbox_backing_off"),
+            models.Index(
+                fields=("operator_id", "id"), condition=PENDING & ~Q(available_at=None), name="outbox_backing_off"
+            ),
             # ops_outbox_oldest_age_seconds.
-            models.Index("created_at", condition=PENDING, name="outbox_pending_by_age"),
+            models.Index(fields=("created_at",), condition=PENDING, name="outbox_pending_by_age"),
             # The console's and the alert's parked rows.
-            models.Index("parked_at", condition=Q(published_at=None) & ~Q(parked_at=None), name="outbox_parked"),
+            models.Index(
+                fields=("parked_at",), condition=Q(published_at=None) & ~Q(parked_at=None), name="outbox_parked"
+            ),
             # Retention and replay_events by time.
-            models.Index("published_at", condition=~Q(published_at=None), name="outbox_published"),
+            models.Index(fields=("published_at",), condition=~Q(published_at=None), name="outbox_published"),
             # replay_events by operator.
-            models.Index("operator_id", "id", name="outbox_by_operator"),
+            models.Index(fields=("operator_id", "id"), name="outbox_by_operator"),
         )
 
     def __str__(self) -> str:
