@@ -1,0 +1,84 @@
+"""Pages by number: `{data, meta: {total, page, limit}}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import QuerySet
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from operators.errors import FieldProblem, InvalidPayload
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+MAX_PAGE = 1_000_000
+
+
+class PageLimitPagination(BasePagination):
+    """Cut a queryset into pages at the cost of one count; a page behind the last one is empty, not an error."""
+
+    total: int
+    page: int
+    limit: int
+
+    def paginate_queryset(
+        self,
+        queryset: QuerySet[Any],
+        request: Request,
+        view: APIView | None = None,  # noqa: ARG002
+    ) -> Sequence[Any]:
+        problems: list[FieldProblem] = []
+        self.page = _whole_number(request, "page", default=1, high=MAX_PAGE, problems=problems)
+        self.limit = _whole_number(request, "limit", default=DEFAULT_LIMIT, high=MAX_LIMIT, problems=problems)
+        if problems:
+            raise InvalidPayload(problems)
+        self.total = queryset.count()
+        start = (self.page - 1) * self.limit
+        return list(queryset[start : start + self.limit]) if start < self.total else []
+
+    def get_paginated_response(self, data: Any) -> Response:
+        meta = {"total": self.total, "page": self.page, "limit": self.limit}
+        return Response({"data": data, "meta": meta})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        number = {"type": "integer"}
+        return {
+            "type": "object",
+            "required": ["data", "meta"],
+            "properties": {
+                "data": schema,
+                "meta": {
+                    "type": "object",
+                    "required": ["total", "page", "limit"],
+                    "properties": {"total": number, "page": number, "limit": number},
+                },
+            },
+        }
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [
+            _parameter("page", "The page, counted from 1.", default=1, high=MAX_PAGE),
+            _parameter("limit", "Entries per page.", default=DEFAULT_LIMIT, high=MAX_LIMIT),
+        ]
+
+
+def _parameter(name: str, description: str, *, default: int, high: int) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 1, "maximum": high, "default": default}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def _whole_number(request: Request, name: str, *, default: int, high: int, problems: list[FieldProblem]) -> int:
+    raw = request.query_params.get(name, "")
+    if not raw:
+        return default
+    value = int(raw) if re.fullmatch(r"[0-9]{1,9}", raw) else 0
+    if not 1 <= value <= high:
+        problems.append(FieldProblem(name, f"A whole number from 1 to {high}."))
+    return value
