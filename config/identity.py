@@ -69,7 +69,7 @@ class HasScope(BasePermission):
 
     message = "The token's scope does not allow this."
 
-    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
+    def has_permission(self, request: Request, view: APIView) -> bool:
         caller = request.user
         if not isinstance(caller, Caller):
             return False

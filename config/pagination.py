@@ -32,7 +32,7 @@ class PageLimitPagination(BasePagination):
         self,
         queryset: QuerySet[Any],
         request: Request,
-        view: APIView | None = None,  # noqa: ARG002
+        view: APIView | None = None,
     ) -> Sequence[Any]:
         problems: list[FieldProblem] = []
         self.page = _whole_number(request, "page", default=1, high=MAX_PAGE, problems=problems)
@@ -62,7 +62,7 @@ class PageLimitPagination(BasePagination):
             },
         }
 
-    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:  # noqa: ARG002
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         return [
             _parameter("page", "The page, counted from 1.", default=1, high=MAX_PAGE),
             _parameter("limit", "Entries per page.", default=DEFAULT_LIMIT, high=MAX_LIMIT),
