@@ -7,7 +7,7 @@ PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Checks that only read the code need settings that load, and no servers behind them.
-NO_SERVERS := OPS_ENV=test OPS_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789-0123456789-0123456789 \
+NO_SERVERS := OPS_ENV=test OPS_DOTENV=/dev/null SECRET_KEY=only-for-checks-0123456789-0123456789-0123456789 \
 	DATABASE_URL=postgres://ops@127.0.0.1:1/ops NATS_URL=nats://127.0.0.1:1 VAULT_ADDR=http://127.0.0.1:1
 
 .PHONY: help run stack test lint format shell bench faults browser venv venv-dev packages clean
