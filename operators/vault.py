@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import hvac
 import requests
 from django.conf import settings
 from hvac import exceptions
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from operators import metrics
 from operators.errors import VaultUnavailable
+from operators.login import Grant, Login
 from operators.secrets import Secret
 from operators.tracing import span
+from operators.transport import Breaker, BreakerOpen, deadline, session, surely_not_sent
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+UNREACHABLE: Final = "The credential store cannot be reached; nothing was changed."
+SEALED: Final = "The credential store is sealed; nothing was changed."
+BUSY: Final = "The credential store asks to be called less often; nothing was changed."
+FORBIDDEN: Final = "The credential store does not accept this service's login; nothing was changed."
+REFUSED: Final = "The credential store refused the request; nothing was changed."
+NOT_MOUNTED: Final = "The credential store has no secrets engine at the configured mount; nothing was changed."
+NO_LOGIN: Final = "This process has neither a token nor a service account for the {} role of the credential store."
+BROKEN: Final = "The credential store answered with an error."
+ANSWER_LOST: Final = "The answer of the credential store was lost."
 
 
 class Role(StrEnum):
@@ -68,117 +83,233 @@ class SecretMetadata:
 
 
 class VaultClient:
-    """Read and write one KV v2 engine with one role's login; safe for threads."""
+    """Read and write one KV v2 engine with one role's login; safe for threads.
 
-    def __init__(self, *, url: str, mount: str, token: str, connect_timeout: float, read_timeout: float) -> None:
+    No method takes longer than the two timeouts together. Reads are tried once more on a fresh connection when one
+    breaks; writes never are. Raises VaultUnavailable, or for a write that may have been done OutcomeUnknown.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        url: str,
+        mount: str,
+        token: str,
+        connect_timeout: float = 1.0,
+        read_timeout: float = 2.0,
+        ca_file: str = "",
+    ) -> None:
         self._mount = mount
-        session = requests.Session()
-        session.trust_env = False
-        self._hvac = hvac.Client(url=url, token=token, timeout=(connect_timeout, read_timeout), session=session)
+        self._role = role
+        self._seconds = connect_timeout + read_timeout
+        self._breaker = Breaker()
+        self._hvac = hvac.Client(
+            url=url,
+            token="",  # never from the environment
+            session=session(connect_timeout=connect_timeout, read_timeout=read_timeout, ca_file=ca_file),
+        )
+        if token:
+            self._login = Login(enter=lambda: self._look_up(token), renew=self._renew, can_enter_again=False)
+        else:
+            self._login = Login(enter=self._enter_kubernetes, renew=self._renew, can_enter_again=True)
 
     def write(self, path: str, data: Mapping[str, Secret | str], *, cas: int) -> int:
         """Write a new version if the secret is at version `cas` (0: if it does not exist yet); return its number."""
-        with span("ops.vault.writeCredentials", vault_path=path), metrics.vault_write_seconds.time():
-            answer = self._call(
-                lambda kv: kv.create_or_update_secret(
-                    path,
-                    {key: value.reveal() if isinstance(value, Secret) else value for key, value in data.items()},
-                    cas=cas,
-                    mount_point=self._mount,
-                ),
-                writes=True,
+        with span("ops.vault.writeCredentials", vault_path=f"{self._mount}/{path}"):
+            return self._write(
+                lambda kv: int(
+                    kv.create_or_update_secret(
+                        path,
+                        {key: value.reveal() if isinstance(value, Secret) else value for key, value in data.items()},
+                        cas=cas,
+                        mount_point=self._mount,
+                    )["data"]["version"]
+                )
             )
-        return int(answer["data"]["version"])
 
     def read(self, path: str, *, version: int) -> dict[str, Secret]:
-        """Read one version; SecretMissing when it is not there any more."""
-        with span("ops.vault.readCredentials", vault_path=path), metrics.vault_read_seconds.time():
-            return self._call(
-                lambda kv: {
-                    key: Secret(value)
-                    for key, value in kv.read_secret_version(
-                        path, version=version, mount_point=self._mount, raise_on_deleted_version=True
-                    )["data"]["data"].items()
-                }
-            )
+        """Read one version; SecretMissing when it is not there (any more). Every call is counted."""
+        result = "vault_error"
+        try:
+            with span("ops.vault.readCredentials", vault_path=f"{self._mount}/{path}"):
+                found = self._read(
+                    lambda kv: {
+                        key: Secret(value)
+                        for key, value in kv.read_secret_version(
+                            path, version=version, mount_point=self._mount, raise_on_deleted_version=True
+                        )["data"]["data"].items()
+                    }
+                )
+            result = "ok"
+        except SecretMissing:
+            result = "not_found"
+            raise
+        finally:
+            metrics.credentials_read.labels(result).inc()
+        return found
 
     def describe(self, path: str) -> SecretMetadata | None:
         """Tell which versions there are; None when there is no such secret."""
         try:
-            data = self._call(lambda kv: kv.read_secret_metadata(path, mount_point=self._mount))["data"]
+            return self._read(lambda kv: _metadata(kv.read_secret_metadata(path, mount_point=self._mount)["data"]))
         except SecretMissing:
             return None
-        return SecretMetadata(
-            current_version=data["current_version"],
-            created_at=datetime.fromisoformat(data["created_time"]),
-            versions={
-                int(number): VersionState(
-                    created_at=datetime.fromisoformat(state["created_time"]),
-                    deleted_at=datetime.fromisoformat(state["deletion_time"]) if state["deletion_time"] else None,
-                    is_destroyed=state["destroyed"],
-                )
-                for number, state in (data["versions"] or {}).items()
-            },
-            labels=data["custom_metadata"] or {},
-        )
 
     def label(self, path: str, labels: Mapping[str, str]) -> None:
-        """Replace all labels of a secret; a secret that does not exist begins to, with no version."""
-        self._call(
-            lambda kv: kv.update_metadata(path, custom_metadata=dict(labels), mount_point=self._mount), writes=True
-        )
+        """Replace all labels of a secret; one that does not exist begins to, with no version."""
+        self._write(lambda kv: kv.update_metadata(path, custom_metadata=dict(labels), mount_point=self._mount))
 
     def soft_delete(self, path: str, versions: list[int]) -> None:
-        self._call(lambda kv: kv.delete_secret_versions(path, versions, mount_point=self._mount), writes=True)
+        self._write(lambda kv: kv.delete_secret_versions(path, versions, mount_point=self._mount))
 
     def undelete(self, path: str, versions: list[int]) -> None:
-        self._call(lambda kv: kv.undelete_secret_versions(path, versions, mount_point=self._mount), writes=True)
+        self._write(lambda kv: kv.undelete_secret_versions(path, versions, mount_point=self._mount))
 
     def destroy(self, path: str, versions: list[int]) -> None:
         """Remove the values of these versions for good."""
-        self._call(lambda kv: kv.destroy_secret_versions(path, versions, mount_point=self._mount), writes=True)
+        self._write(lambda kv: kv.destroy_secret_versions(path, versions, mount_point=self._mount))
 
     def purge(self, path: str) -> None:
-        """Remove the secret with all its versions and metadata for good."""
-        self._call(lambda kv: kv.delete_metadata_and_all_versions(path, mount_point=self._mount), writes=True)
+        """Remove the secret with all its versions and labels for good."""
+        self._write(lambda kv: kv.delete_metadata_and_all_versions(path, mount_point=self._mount))
 
     def list_keys(self, path: str) -> list[str]:
         """List what lies directly under a path; folders end with a slash."""
         try:
-            answer = self._call(lambda kv: kv.list_secrets(path, mount_point=self._mount))
+            return self._read(lambda kv: list(kv.list_secrets(path, mount_point=self._mount)["data"]["keys"]))
         except SecretMissing:
             return []
-        return list(answer["data"]["keys"])
+
+    def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Mapping[str, Any]:
+        """Send any other request of Vault's API, for provisioning; SecretMissing for what is not there."""
+
+        def send(_: Any) -> Mapping[str, Any]:
+            answer = self._hvac.adapter.request(method, f"/v1/{path}", json=body)
+            return answer if isinstance(answer, dict) else {}
+
+        return self._call(send, writes=method not in {"get", "list"})
 
     def check(self) -> None:
         """Raise VaultUnavailable, with a reason that is safe to show, unless Vault works and knows our login."""
-        self._call(lambda _: self._hvac.auth.token.lookup_self())
+        self._call(lambda _: self._hvac.auth.token.lookup_self()["data"]["id"], writes=False)
 
-    def _call(self, call: Callable[[Any], T], *, writes: bool = False) -> T:
-        failure: Exception
+    # --- Login ----------------------------------------------------------------------------------------------------
+    def _look_up(self, token: str) -> Grant:
+        self._hvac.token = token
         try:
-            return call(self._hvac.secrets.kv.v2)
-        except exceptions.InvalidPath:
-            failure = SecretMissing("Vault has no such secret or version.")
-        except exceptions.InvalidRequest as error:
-            if "check-and-set" in str(error):
-                failure = CasMismatch("The secret was changed by somebody else.")
-            else:
-                failure = VaultUnavailable("The credential store refused the request; nothing was changed.")
-        except (exceptions.VaultError, requests.RequestException) as error:
-            if writes and not _surely_not_done(error):
-                failure = OutcomeUnknown("The answer of the credential store was lost.")
-            else:
-                failure = VaultUnavailable()
-        # Raised out here, without the library's exception as its context: that one's frames hold the value.
+            known = self._hvac.auth.token.lookup_self()["data"]
+        except exceptions.Forbidden:
+            # Invalid, or not allowed to look itself up: the call that it is for will tell.
+            return Grant(seconds=0, is_renewable=False)
+        return Grant(seconds=known["ttl"], is_renewable=known["renewable"])
+
+    def _enter_kubernetes(self) -> Grant:
+        try:
+            jwt = Path(settings.VAULT_KUBERNETES_TOKEN_FILE).read_text().strip()
+        except OSError:
+            raise VaultUnavailable(NO_LOGIN.format(self._role)) from None
+        granted = self._hvac.auth.kubernetes.login(
+            role=f"ops-{self._role}", jwt=jwt, mount_point=settings.VAULT_KUBERNETES_MOUNT, use_token=True
+        )["auth"]
+        return Grant(seconds=granted["lease_duration"], is_renewable=granted["renewable"])
+
+    def _renew(self) -> Grant:
+        renewed = self._hvac.auth.token.renew_self()["auth"]
+        return Grant(seconds=renewed["lease_duration"], is_renewable=renewed["renewable"])
+
+    # --- One call -------------------------------------------------------------------------------------------------
+    def _read(self, call: Callable[[Any], T]) -> T:
+        with metrics.vault_read_seconds.time():
+            return self._call(call, writes=False)
+
+    def _write(self, call: Callable[[Any], T]) -> T:
+        with metrics.vault_write_seconds.time():
+            return self._call(call, writes=True)
+
+    def _call(self, call: Callable[[Any], T], *, writes: bool) -> T:
+        failure: Exception
+        is_sent = False
+        try:
+            self._breaker.guard()
+            with deadline(self._seconds):
+                seen = self._login.ensure()
+                is_sent = True
+                try:
+                    found = call(self._hvac.secrets.kv.v2)
+                except exceptions.Forbidden:
+                    if not self._login.again(seen):
+                        raise
+                    found = call(self._hvac.secrets.kv.v2)
+                except requests.ConnectionError as error:
+                    if writes or isinstance(error, requests.Timeout):
+                        raise
+                    found = call(self._hvac.secrets.kv.v2)
+        except Exception as error:  # of whatever kind: its frames hold the value
+            failure = self._failure(error, may_be_done=writes and is_sent)
+        else:
+            self._breaker.succeeded()
+            return found
+        # Raised out here, so that the library's exception is not even the context of ours.
         raise failure
 
+    def _failure(self, error: Exception, *, may_be_done: bool) -> Exception:
+        """Say in our words what went wrong, and tell the breaker whether Vault is to blame."""
+        if isinstance(error, BreakerOpen):
+            return VaultUnavailable(UNREACHABLE)
+        if isinstance(error, VaultUnavailable | SecretMissing):
+            return error.with_traceback(None)
+        match error:
+            case exceptions.InvalidPath() if not error.errors:
+                failure: Exception = SecretMissing("The credential store has no such secret or version.")
+            case exceptions.InvalidPath():
+                failure = VaultUnavailable(NOT_MOUNTED)
+            case exceptions.InvalidRequest() if "check-and-set" in str(error):
+                failure = CasMismatch("The secret was changed by somebody else.")
+            case exceptions.InvalidRequest():
+                failure = VaultUnavailable(REFUSED)
+            case exceptions.Forbidden():
+                metrics.vault_auth.labels("error").inc()
+                failure = VaultUnavailable(FORBIDDEN)
+            case exceptions.RateLimitExceeded():
+                failure = VaultUnavailable(BUSY)
+            case _:
+                self._breaker.failed()
+                failure = _outage(error, may_be_done=may_be_done)
+                logger.warning(
+                    "Vault failed: %s", failure, extra={"errorType": type(error).__name__, "role": self._role}
+                )
+                return failure
+        # It answered, and in order.
+        self._breaker.succeeded()
+        return failure
 
-def _surely_not_done(error: Exception) -> bool:
-    if isinstance(error, exceptions.VaultError):
-        return isinstance(error, exceptions.Forbidden | exceptions.RateLimitExceeded) or "sealed" in str(error)
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+def _outage(error: Exception, *, may_be_done: bool) -> VaultUnavailable:
+    if isinstance(error, exceptions.VaultDown) and "sealed" in str(error):
+        return VaultUnavailable(SEALED)
+    if isinstance(error, requests.RequestException) and surely_not_sent(error):
+        return VaultUnavailable(UNREACHABLE)
+    if may_be_done:
+        # A proxy answers 502 to 504 for a request that Vault has done; Vault says 500 when it lost its leadership.
+        return OutcomeUnknown(ANSWER_LOST)
+    return VaultUnavailable(UNREACHABLE if isinstance(error, requests.RequestException) else BROKEN)
+
+
+def _metadata(data: Mapping[str, Any]) -> SecretMetadata:
+    return SecretMetadata(
+        current_version=data["current_version"],
+        created_at=datetime.fromisoformat(data["created_time"]),
+        versions={
+            int(number): VersionState(
+                created_at=datetime.fromisoformat(state["created_time"]),
+                deleted_at=datetime.fromisoformat(state["deletion_time"]) if state["deletion_time"] else None,
+                is_destroyed=state["destroyed"],
+            )
+            for number, state in (data["versions"] or {}).items()
+        },
+        labels=data["custom_metadata"] or {},
+    )
 
 
 _clients: dict[tuple[str, ...], VaultClient] = {}
@@ -191,11 +322,13 @@ def vault(role: Role) -> VaultClient:
     with _lock:
         if key not in _clients:
             _clients[key] = VaultClient(
+                role,
                 url=settings.VAULT_ADDR,
                 mount=settings.VAULT_MOUNT,
                 token=settings.VAULT_TOKENS[role],
                 connect_timeout=settings.VAULT_CONNECT_TIMEOUT,
                 read_timeout=settings.VAULT_READ_TIMEOUT,
+                ca_file=settings.VAULT_CACERT,
             )
         return _clients[key]
 
