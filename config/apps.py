@@ -14,3 +14,8 @@ class OpsAdminConfig(admin_apps.AdminConfig):
 class ConfigConfig(AppConfig):
     default = True
     name = "config"
+
+    def ready(self) -> None:
+        from config import checks, telemetry  # noqa: F401 - checks registers the system checks
+
+        telemetry.configure()

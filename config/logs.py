@@ -1,4 +1,4 @@
-"""JSON logs: one object a line on stderr, with the request's and the trace's ids and no secrets."""
+"""JSON logs: one object a line on stderr, with the ids of request and trace, and no secrets."""
 
 from __future__ import annotations
 
@@ -6,55 +6,65 @@ import logging.config
 import os
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from opentelemetry import trace
 
+from config.env import process_name
 from config.redaction import redact
 
 Event = MutableMapping[str, Any]
+
+SERVICE: Final = "operator-management-service"
 # At DEBUG these print whole requests: bodies, tokens, the SMPP bind's bytes.
-QUIET = {"urllib3": "WARNING", "requests": "WARNING", "hvac": "INFO", "smpplib": "INFO", "http.client": "WARNING"}
+LOWEST_LEVELS: Final = {"urllib3": "WARNING", "requests": "WARNING", "hvac": "INFO", "smpplib": "INFO"}
+# Django's and gunicorn's loggers bring handlers of their own; the root's is enough.
+THROUGH_ROOT: Final = ("django", "django.server", "gunicorn.error", "gunicorn.access")
 
 
 def configure(config: dict[str, Any]) -> None:
     """Set up every logger of the process; Django calls it with settings.LOGGING."""
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {"structured": {"()": formatter}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
-            "root": {"handlers": ["stderr"], "level": config.get("level", "INFO")},
-            "loggers": {
-                "django.server": {"level": "INFO"},
-                # The access line of config.middleware tells more; the traceback comes from django.request.
-                **{name: {"level": level} for name, level in QUIET.items()},
-            },
-        }
-    )
+    logging.config.dictConfig(dict_config(config.get("level", "INFO")))
     structlog.configure(
-        processors=[*shared_processors(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*described(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
 
 
-def formatter() -> logging.Formatter:
+def dict_config(level: str) -> dict[str, Any]:
+    """Build the dictConfig that gunicorn's master uses too, before there are Django settings."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": line_formatter}},
+        "filters": {"outages": {"()": OutagesAreShort}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "line",
+                "filters": ["outages"],
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            **{name: {"level": lowest} for name, lowest in LOWEST_LEVELS.items()},
+            **{name: {"handlers": [], "propagate": True, "level": level} for name in THROUGH_ROOT},
+        },
+    }
+
+
+def line_formatter() -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared_processors(), structlog.stdlib.ExtraAdder()],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            redact_event,
-            renderer(),
-        ],
+        foreign_pre_chain=[*described(), structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered()],
     )
 
 
-def shared_processors() -> list[Any]:
+def described() -> list[Any]:
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -65,24 +75,47 @@ def shared_processors() -> list[Any]:
     ]
 
 
-def renderer() -> Any:
+def rendered() -> list[Any]:
     if sys.stderr.isatty() and os.environ.get("OPS_ENV") == "development":
-        return structlog.dev.ConsoleRenderer(event_key="event", timestamp_key="ts")
-    return structlog.processors.JSONRenderer(default=str)
+        # The default formatter prints local variables.
+        console = structlog.dev.ConsoleRenderer(
+            timestamp_key="ts", exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+        )
+        return [redact_event, console]
+    return [
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        redact_event,
+        structlog.processors.JSONRenderer(),
+    ]
 
 
 def add_origin(_logger: Any, _method: str, event: Event) -> Event:
     """Add which service and process speaks, and the ids of the current span."""
-    from django.conf import settings
-
-    event["service"] = settings.SERVICE_NAME
-    event["process"] = settings.PROCESS_NAME
+    event["service"] = SERVICE
+    event["process"] = process_name()
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
-        event["traceId"] = format(context.trace_id, "032x")
-        event["spanId"] = format(context.span_id, "016x")
+        event.setdefault("traceId", format(context.trace_id, "032x"))
+        event.setdefault("spanId", format(context.span_id, "016x"))
     return event
 
 
 def redact_event(_logger: Any, _method: str, event: Event) -> Event:
-    return {key: redact(value, key) for key, value in event.items()}
+    return {key: value if key == "exc_info" else redact(value, key) for key, value in event.items()}
+
+
+class OutagesAreShort(logging.Filter):
+    """Turn the traceback of each request that met an outage into one line: a store away for an hour fills no disk."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.name == "django.request" and record.exc_info else None
+        if error is not None:
+            from config.outages import is_outage, reason  # needs Django's settings, which gunicorn's master has not
+
+            if is_outage(error):
+                record.exc_info = record.exc_text = None
+                record.levelno, record.levelname = logging.WARNING, "WARNING"
+                record.msg, record.args = "outage: %s", (reason(error),)
+        return True

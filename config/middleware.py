@@ -1,4 +1,4 @@
-"""What every request gets: an id and an access line, headers, and a plain answer when a store is away."""
+"""What every request gets: an id and an access line, headers, probes for any host, an honest answer in an outage."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any, Final
 
 import structlog
-from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.template import loader
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.functional import LazyObject, empty
 
-from operators.errors import VaultUnavailable
-from operators.metrics import pg_errors
+from config import probes
+from config.outages import is_outage, reason, respond
+from config.telemetry import request_span_ids
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
-log = structlog.get_logger("config.access")
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
-QUIET_PATHS = ("/health/", "/metrics", "/static/")
+log = structlog.stdlib.get_logger("config.access")
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
+UNREMARKABLE: Final = ("/health/", "/metrics", "/static/")
+LONGEST_PATH: Final = 500
 
 
 class RequestContextMiddleware:
-    """Give the request an id that logs and the answer carry, and write one access line."""
+    """Give the request an id, which its log lines and its answer carry, and write one access line."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -30,25 +33,45 @@ class RequestContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         asked = request.headers.get("X-Request-ID", "")
         request_id = asked if REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
+        request.request_id = request_id  # type: ignore[attr-defined]  # config.problems shows it
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(requestId=request_id):
             response = self.get_response(request)
             response["X-Request-ID"] = request_id
-            write = log.debug if request.path.startswith(QUIET_PATHS) else log.info
-            write(
+            log.log(
+                level(request, response),
                 "request",
                 method=request.method,
-                path=request.path,
+                path=request.path_info[:LONGEST_PATH],
                 status=response.status_code,
                 durationMs=round((time.perf_counter() - started) * 1000, 1),
+                **known_user(request),
+                **request_span_ids(request),
             )
         return response
 
 
-class SecurityHeadersMiddleware:
-    """Add the headers that Django does not set itself, to every answer."""
+def level(request: HttpRequest, response: HttpResponseBase) -> int:
+    if response.status_code >= 500:
+        return 30
+    return 10 if request.path_info.startswith(UNREMARKABLE) else 20
 
-    HEADERS = {
+
+def known_user(request: HttpRequest) -> dict[str, Any]:
+    """Name the user if the view has asked for one; asking now could cost a query, or fail."""
+    user = request.__dict__.get("user")
+    if isinstance(user, LazyObject) and user.__dict__.get("_wrapped", empty) is empty:
+        return {}
+    if not getattr(user, "is_authenticated", False):
+        return {}
+    name = getattr(user, "sub", None) or getattr(user, "username", None)
+    return {"adminId": name} if name else {}
+
+
+class SecurityHeadersMiddleware:
+    """Add to every answer, errors, redirects and static files included, the headers that Django leaves out."""
+
+    HEADERS: Final = {
         "X-Content-Type-Options": "nosniff",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -67,8 +90,21 @@ class SecurityHeadersMiddleware:
         return response
 
 
+class ProbesMiddleware:
+    """Answer probes before anything looks at the Host header: the kubelet sends the pod's address."""
+
+    VIEWS: Final = {"/health/live": probes.live, "/health/ready": probes.ready, "/metrics": probes.metrics}
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        view = self.VIEWS.get(request.path_info)
+        return view(request) if view else self.get_response(request)
+
+
 class StoresAwayMiddleware:
-    """Answer 503 instead of 500 when PostgreSQL or Vault is away."""
+    """Answer 503 instead of 500 when a view met an outage; what fails in other middleware comes to handler500."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -77,21 +113,7 @@ class StoresAwayMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, (OperationalError, InterfaceError)):
-            pg_errors.labels("read" if request.method in {"GET", "HEAD"} else "write").inc()
-            code, detail = "DATABASE_UNAVAILABLE", "The database does not answer; nothing was changed."
-        elif isinstance(exception, VaultUnavailable):
-            code, detail = exception.code, str(exception)
-        else:
+        if not is_outage(exception):
             return None
-        response: HttpResponse
-        if request.path.startswith("/v1/"):
-            response = JsonResponse(
-                {"type": "about:blank", "title": "Service unavailable", "status": 503, "code": code, "detail": detail},
-                status=503,
-                content_type="application/problem+json",
-            )
-        else:
-            response = HttpResponse(loader.render_to_string("503.html", {"detail": detail}), status=503)
-        response["Retry-After"] = "5"
-        return response
+        log.warning("outage", reason=reason(exception), path=request.path_info[:LONGEST_PATH])
+        return respond(request, exception)

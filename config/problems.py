@@ -127,10 +127,7 @@ def problem_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse 
 
 def database_away(exc: DatabaseError, request: HttpRequest | Request) -> JsonResponse:
     """Count a lost, refused or timed-out database call and answer 503."""
-    # PostgreSQL itself gives an SQLSTATE; without one the connection was refused or lost.
-    reached = getattr(exc.__cause__, "sqlstate", None) is not None
-    writes = request.method not in ("GET", "HEAD", "OPTIONS")
-    metrics.pg_errors.labels(("write" if writes else "read") if reached else "connect").inc()
+    count_database_error(exc, request)
     return problem(
         request,
         status=503,
@@ -138,6 +135,13 @@ def database_away(exc: DatabaseError, request: HttpRequest | Request) -> JsonRes
         detail="The database does not answer; try again in a moment.",
         retry_after=RETRY_AFTER_DATABASE,
     )
+
+
+def count_database_error(exc: BaseException, request: HttpRequest | Request) -> None:
+    # PostgreSQL itself gives an SQLSTATE; without one the connection was refused or lost.
+    reached = getattr(exc.__cause__, "sqlstate", None) is not None
+    writes = request.method not in ("GET", "HEAD", "OPTIONS")
+    metrics.pg_errors.labels(("write" if writes else "read") if reached else "connect").inc()
 
 
 def flatten(detail: Any, path: str = "") -> Iterator[FieldProblem]:

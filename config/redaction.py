@@ -1,48 +1,78 @@
-"""What error reports and log lines may show: names that look secret are masked, local variables are left out."""
+"""What log lines and error reports may show: secrets are masked by name, by type and by form; local variables never."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
 
 from operators.secrets import MASK, Secret
 
-SECRET_NAME = re.compile(
-    r"pass|pwd|secret|token|credential|authorization|api|auth(?!or)|key|signature|cookie|session|csrf|client[-_]?cert|dsn|_url$",
+SECRET_NAME: Final = re.compile(
+    r"passw|passphrase|pwd|secret|token|authori[sz]ation|cookie|signature|csrf|sessionid|session[-_]?key"
+    r"|(?:api|private|signing|unseal)[-_]?key|client[-_]?cert|credentials?$|(?:^|[-_])pass(?:$|[-_])",
     re.IGNORECASE,
+)
+# Error reports also show settings and request headers: addresses with accounts in them, and queries.
+REPORTED_NAME: Final = re.compile(
+    f"{SECRET_NAME.pattern}|API|AUTH|KEY|_URL$|_DSN$|QUERY_STRING|REQUEST_URI|RAW_URI|REFERER", re.IGNORECASE
+)
+# What gives itself away by its form, wherever it stands in a text.
+SECRET_FORMS: Final = (
+    (re.compile(r"(://[^/\s:@]*):[^/\s]+@"), rf"\1:{MASK}@"),  # scheme://user:password@host
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), MASK),  # JWT
+    (re.compile(r"\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{24,}"), MASK),  # Vault and OpenBao tokens
 )
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """Return a copy in which every Secret and everything under a name that looks secret is masked, at any depth."""
+    """Return a copy fit for JSON in which secrets are masked at any depth."""
     if isinstance(value, Secret) or (name and SECRET_NAME.search(name)):
         return MASK
+    if isinstance(value, str):
+        return redact_text(value)
     if isinstance(value, Mapping):
-        return {key: redact(item, str(key)) for key, item in value.items()}
+        return {str(key): redact(item, str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redact(item) for item in value]
-    return value
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return redact_text(str(value))
+
+
+def redact_text(text: str) -> str:
+    for form, replacement in SECRET_FORMS:
+        text = form.sub(replacement, text)
+    return text
 
 
 class SecretReporterFilter(SafeExceptionReporterFilter):
-    """Keep form values, headers that carry credentials and all local variables out of Django's error reports."""
+    """Keep form values, headers with credentials and every local variable out of Django's error reports."""
 
     cleansed_substitute = MASK
-    hidden_settings = SECRET_NAME
+    hidden_settings = REPORTED_NAME
 
     def is_active(self, request: HttpRequest | None) -> bool:
         return True
 
     def cleanse_setting(self, key: Any, value: Any) -> Any:
-        return MASK if isinstance(value, Secret) else super().cleanse_setting(key, value)
+        cleansed = super().cleanse_setting(key, value)
+        if isinstance(cleansed, Secret):
+            return MASK
+        return redact_text(cleansed) if isinstance(cleansed, str) else cleansed
 
     def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
         return {} if request is None else dict.fromkeys(request.POST, MASK)
 
-    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> list[tuple[str, Any]]:
-        # A value may sit in any variable of any frame, under any name: none is shown.
+    def get_traceback_frame_variables(
+        self,
+        request: HttpRequest | None,
+        tb_frame: FrameType,
+    ) -> list[tuple[str, Any]]:
+        # A password may sit in any variable of any frame under any name, so that picking some is guessing.
         return []

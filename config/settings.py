@@ -45,10 +45,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "config.middleware.RequestContextMiddleware",
+    "config.middleware.SecurityHeadersMiddleware",
+    "config.middleware.ProbesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "config.middleware.SecurityHeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -104,6 +105,8 @@ VAULT_ADDR = str(env.str("VAULT_ADDR"))
 VAULT_MOUNT = str(env.str("VAULT_MOUNT", default="secret"))
 VAULT_CONNECT_TIMEOUT = seconds("VAULT_CONNECT_TIMEOUT", default=1, low=0.05, high=10)
 VAULT_READ_TIMEOUT = seconds("VAULT_READ_TIMEOUT", default=2, low=0.05, high=30)
+# The authority that signed Vault's certificate, where it is not one that the system knows.
+VAULT_CACERT = str(env.str("VAULT_CACERT", default=""))
 # Each process is given only its own role's token; VAULT_TOKEN stands in for all of them.
 VAULT_TOKENS = {
     role: str(env.str(f"VAULT_{role.upper()}_TOKEN", default="") or env.str("VAULT_TOKEN", default=""))
@@ -114,6 +117,8 @@ VAULT_KUBERNETES_MOUNT = str(env.str("VAULT_KUBERNETES_MOUNT", default="kubernet
 VAULT_KUBERNETES_TOKEN_FILE = str(
     env.str("VAULT_KUBERNETES_TOKEN_FILE", default="/var/run/secrets/kubernetes.io/serviceaccount/token")
 )
+# Soft-deleted passwords are kept as long as the database's backups, so that a restored row finds its version.
+CREDENTIAL_RETENTION_DAYS = bounded("CREDENTIAL_RETENTION_DAYS", default=35, low=1, high=3650)
 
 # --- NATS JetStream -------------------------------------------------------------------------------------------------
 NATS_URL = str(env.str("NATS_URL"))

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from config import probes, problems
+from config import outages, probes, problems
 from config.openapi import DocsScriptView, DocsView, SchemaView
 
 urlpatterns = [
@@ -24,4 +24,4 @@ urlpatterns = [
 handler400 = problems.bad_request
 handler403 = problems.forbidden
 handler404 = problems.not_found
-handler500 = problems.server_error
+handler500 = outages.server_error

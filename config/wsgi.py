@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
+from django.core.checks import run_checks
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
+
+# A server starts without manage.py, which would have run them.
+if faults := [message for message in run_checks() if message.is_serious()]:
+    sys.exit("\n".join(str(message) for message in faults))

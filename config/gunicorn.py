@@ -1,0 +1,79 @@
+"""Gunicorn's settings: `gunicorn config.wsgi -c config/gunicorn.py`. Its master never loads the application."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gunicorn.http.wsgi import Response
+
+from config.env import bounded, env
+from config.logs import dict_config
+
+# Must stand before anything imports prometheus_client, which chooses its way of counting at import.
+_OWN_METRICS_DIR = "OPS_METRICS_DIR_IS_OURS"
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ops-metrics-")
+    os.environ[_OWN_METRICS_DIR] = "1"
+
+bind = f"{env.str('HOST', default='0.0.0.0')}:{bounded('PORT', default=3020, low=1, high=65535)}"  # noqa: S104 - a pod listens on its address
+metrics_port = bounded("METRICS_PORT", default=0, low=0, high=65535)
+
+worker_class = "gthread"
+workers = bounded("WEB_CONCURRENCY", default=2, low=1, high=64)
+threads = bounded("WEB_THREADS", default=8, low=1, high=256)
+timeout = 30
+graceful_timeout = 20
+keepalive = 30
+# Heartbeat files on a disk would stop workers whenever the disk is slow.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes unnamed files there
+
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+
+accesslog = None  # config.middleware writes one line per request, without the query
+logconfig_dict = dict_config(str(env.str("LOG_LEVEL", default="INFO")).upper())
+proc_name = "ops-web"
+control_socket_disable = True  # nobody uses it, and the root file system is read-only
+
+
+def _without_server_header(response: Any) -> list[str]:
+    return [header for header in _default_headers(response) if not header.startswith("Server:")]
+
+
+_default_headers = Response.default_headers
+Response.default_headers = _without_server_header
+
+
+def on_starting(_server: Any) -> None:
+    """Begin with an empty metrics directory: what an earlier run counted would be added to ours."""
+    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob("*.db"):
+        left.unlink()
+
+
+def when_ready(_server: Any) -> None:
+    """Serve the workers' metrics on a port of their own, which stays up when all workers are busy."""
+    if metrics_port:
+        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        start_http_server(metrics_port, addr=str(env.str("HOST", default="0.0.0.0")), registry=registry)  # noqa: S104
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    if os.environ.get(_OWN_METRICS_DIR):
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
