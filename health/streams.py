@@ -1,0 +1,39 @@
+"""What health needs on the broker: the reports' stream, its consumer, and the live view for everybody else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from nats.js.api import DiscardPolicy
+
+from operators.jetstream import GIBIBYTE, Bucket, Item, PullConsumer, Stream
+
+DEAD_LETTERS: Final = "smpp.health.dead"
+
+SMPP_HEALTH: Final = Stream(
+    name="SMPP_HEALTH",
+    # The dead letters lie in the same stream: the consumer meets them too and acknowledges them unread.
+    subjects=("smpp.health.>",),
+    description="Reports of the smpp-connectors, and those that could not be taken in",
+    max_age=timedelta(hours=24),
+    max_bytes=4 * GIBIBYTE,
+    # A connector repeats a report within seconds or never; at 500/s a longer window would hold millions of ids.
+    duplicate_window=timedelta(minutes=2),
+    # The newest report matters most, and a connector has nowhere to keep one that the broker refuses.
+    discard=DiscardPolicy.OLD,
+)
+INGEST_CONSUMER: Final = PullConsumer(
+    stream=SMPP_HEALTH.name,
+    name="ops-health-consumer",
+    description="Takes the reports into ops.operator_health_log",
+    # Longer than the slowest commit of a batch.
+    ack_wait=timedelta(seconds=30),
+    max_ack_pending=5000,
+)
+LIVE_VIEW: Final = Bucket(
+    name="ops_health",
+    description="The effective health state by operatorId; a missing key means UNKNOWN",
+    ttl=timedelta(seconds=60),
+)
+TOPOLOGY: Final[tuple[Item, ...]] = (SMPP_HEALTH, INGEST_CONSUMER, LIVE_VIEW)
