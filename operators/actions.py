@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -111,7 +111,7 @@ def update_operator(
         _refuse_duplicate(draft)
         if password is None and not _differences(draft, before):
             return draft
-        cleaned = OperatorValues(**{name: getattr(draft, name) for name in changes})
+        cleaned = cast("OperatorValues", {name: getattr(draft, name) for name in changes})
         stored = credentials.store(draft, password, actor_name=actor.name) if password else None
         with credentials.removed_on_failure(stored), _duplicates_told(draft), transaction.atomic(durable=True):
             _lock_backups(is_needed="backup_operator_id" in changes)

@@ -1,4 +1,4 @@
-"""The Vault half of a change: one journalled, check-and-set write whose outcome is always known or left for the reconciler.
+"""The Vault half of a change: one journalled check-and-set write, its outcome known or left for the reconciler.
 
 No function here runs inside a transaction: a slow Vault must never hold a row lock.
 """

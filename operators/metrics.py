@@ -7,7 +7,7 @@ from prometheus_client import Counter, Histogram
 VAULT_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 operator_create = Counter("ops_operator_create", "Creations of operators.", ["result"])
-operator_update = Counter("ops_operator_update", "Changes of operators, rotations and status moves included.", ["result"])
+operator_update = Counter("ops_operator_update", "Changes, rotations and status moves.", ["result"])
 operator_delete = Counter("ops_operator_delete", "Deletions of operators.", ["result"])
 credentials_read = Counter("ops_credentials_read", "Reads of a password from Vault.", ["result"])
 vault_read_seconds = Histogram("ops_vault_read_duration_seconds", "Reads from Vault.", buckets=VAULT_BUCKETS)

@@ -64,13 +64,13 @@ def openbao(servers: TestServers) -> OpenBao:
 @pytest.fixture(scope="session", autouse=True)
 def provisioned(servers: TestServers, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give Vault its policies and each role its token, JetStream its streams, and the API a signing key."""
-    from config.devkeys import ensure_dev_keys
     from django.conf import settings
-    from operators.provisioning import provision_vault
 
+    from config.devkeys import ensure_dev_keys
     from health.streams import TOPOLOGY as HEALTH_TOPOLOGY
     from operators.jetstream import TOPOLOGY as OPERATOR_TOPOLOGY
     from operators.jetstream import provision
+    from operators.provisioning import provision_vault
 
     tokens = provision_vault(issue_tokens=True)
     key, key_set = ensure_dev_keys(tmp_path_factory.mktemp("keys"))
@@ -101,7 +101,7 @@ def actor() -> Actor:
 
 
 @pytest.fixture
-def drain(transactional_db: None) -> Callable[[], None]:
+def drain(transactional_db: None) -> Callable[[], object]:
     """Empty the stream now; the fixture's value publishes what the outbox holds."""
     from django.core.management import call_command
 

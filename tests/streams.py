@@ -45,8 +45,8 @@ async def _read(stream: str) -> list[Message]:
         subscription = await js.pull_subscribe("", stream=stream, config=config)
         found: list[Message] = []
         while len(found) < expected:
-            for message in await subscription.fetch(min(500, expected - len(found)), timeout=5):
-                found.append(Message(message.subject, dict(message.headers or {}), message.data))
+            batch = await subscription.fetch(min(500, expected - len(found)), timeout=5)
+            found += [Message(message.subject, dict(message.headers or {}), message.data) for message in batch]
         return found
     finally:
         await connection.close()
