@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Vault destroys what is older; a row that was restored from a backup may name a version from some rotations ago.
+KEPT_VERSIONS: Final = 20
+
 UNREACHABLE: Final = "The credential store cannot be reached; nothing was changed."
 SEALED: Final = "The credential store is sealed; nothing was changed."
 BUSY: Final = "The credential store asks to be called less often; nothing was changed."
@@ -157,8 +160,19 @@ class VaultClient:
             return None
 
     def label(self, path: str, labels: Mapping[str, str]) -> None:
-        """Replace all labels of a secret; one that does not exist begins to, with no version."""
-        self._write(lambda kv: kv.update_metadata(path, custom_metadata=dict(labels), mount_point=self._mount))
+        """Replace all labels of a secret; one that does not exist begins to, with no version.
+
+        Sets the secret's own rules as well, so that they hold in an engine that is shared with others.
+        """
+        self._write(
+            lambda kv: kv.update_metadata(
+                path,
+                custom_metadata=dict(labels),
+                cas_required=True,
+                max_versions=KEPT_VERSIONS,
+                mount_point=self._mount,
+            )
+        )
 
     def soft_delete(self, path: str, versions: list[int]) -> None:
         self._write(lambda kv: kv.delete_secret_versions(path, versions, mount_point=self._mount))
@@ -202,7 +216,7 @@ class VaultClient:
         except exceptions.Forbidden:
             # Invalid, or not allowed to look itself up: the call that it is for will tell.
             return Grant(seconds=0, is_renewable=False)
-        return Grant(seconds=known["ttl"], is_renewable=known["renewable"])
+        return Grant(seconds=known["ttl"], is_renewable=known.get("renewable", False))
 
     def _enter_kubernetes(self) -> Grant:
         try:

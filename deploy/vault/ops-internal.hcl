@@ -1,0 +1,5 @@
+# Internal API: read a password, and nothing else.
+
+path "secret/data/ops/operators/+/credentials" {
+  capabilities = ["read"]
+}
