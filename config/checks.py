@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -102,7 +102,7 @@ def vault_tokens() -> Iterator[CheckMessage]:
 
 
 def rest() -> Iterator[CheckMessage]:
-    defaults = settings.REST_FRAMEWORK
+    defaults: Mapping[str, Any] = settings.REST_FRAMEWORK
     permissions = defaults.get("DEFAULT_PERMISSION_CLASSES", ["rest_framework.permissions.AllowAny"])
     if (
         not defaults.get("DEFAULT_AUTHENTICATION_CLASSES")

@@ -17,6 +17,7 @@ from config.redaction import redact
 Event = MutableMapping[str, Any]
 
 SERVICE: Final = "operator-management-service"
+LEADING: Final = ("ts", "level", "message", "event", "logger", "action", "operatorId", "adminId")
 # At DEBUG these print whole requests: bodies, tokens, the SMPP bind's bytes.
 LOWEST_LEVELS: Final = {"urllib3": "WARNING", "requests": "WARNING", "hvac": "INFO", "smpplib": "INFO"}
 # Django's and gunicorn's loggers bring handlers of their own; the root's is enough.
@@ -103,7 +104,9 @@ def add_origin(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def redact_event(_logger: Any, _method: str, event: Event) -> Event:
-    return {key: value if key == "exc_info" else redact(value, key) for key, value in event.items()}
+    """Mask secrets, and put first what people read first."""
+    ordered = {key: event.pop(key) for key in LEADING if key in event} | dict(event)
+    return {key: value if key == "exc_info" else redact(value, key) for key, value in ordered.items()}
 
 
 class OutagesAreShort(logging.Filter):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping
 from types import FrameType
 from typing import Any, Final
 
@@ -73,6 +73,7 @@ class SecretReporterFilter(SafeExceptionReporterFilter):
         self,
         request: HttpRequest | None,
         tb_frame: FrameType,
-    ) -> list[tuple[str, Any]]:
+    ) -> ItemsView[str, Any]:
         # A password may sit in any variable of any frame under any name, so that picking some is guessing.
-        return []
+        shown: dict[str, Any] = {}
+        return shown.items()
