@@ -319,7 +319,7 @@ def _validate(operator: Operator, password: Secret | None) -> None:
         operator.clean_fields(exclude={"password"})
     except ValidationError as error:
         for attribute, messages in error.message_dict.items():
-            problems += [FieldProblem(wire_name(attribute), message) for message in messages]
+            problems.append(FieldProblem(wire_name(attribute), messages[0]))
     if password is not None:
         try:
             validators.validate_password(password)
