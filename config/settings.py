@@ -117,6 +117,7 @@ VAULT_KUBERNETES_MOUNT = str(env.str("VAULT_KUBERNETES_MOUNT", default="kubernet
 VAULT_KUBERNETES_TOKEN_FILE = str(
     env.str("VAULT_KUBERNETES_TOKEN_FILE", default="/var/run/secrets/kubernetes.io/serviceaccount/token")
 )
+VAULT_KUBERNETES_NAMESPACE = str(env.str("VAULT_KUBERNETES_NAMESPACE", default="ops"))
 # Soft-deleted passwords are kept as long as the database's backups, so that a restored row finds its version.
 CREDENTIAL_RETENTION_DAYS = bounded("CREDENTIAL_RETENTION_DAYS", default=35, low=1, high=3650)
 
@@ -212,7 +213,7 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Static files, language, time -----------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / ".static"
+STATIC_ROOT = BASE_DIR / ".static" if PRODUCTION else None
 STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -224,6 +225,7 @@ STORAGES = {
 }
 # Outside production the files are served where they lie, so that `make run` needs no collectstatic.
 WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_I18N = False
