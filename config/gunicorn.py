@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging.config
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.http.wsgi import Response
 
 from config.env import bounded, env
@@ -36,7 +38,16 @@ limit_request_fields = 64
 limit_request_field_size = 8190
 
 accesslog = None  # config.middleware writes one line per request, without the query
-logconfig_dict = dict_config(str(env.str("LOG_LEVEL", default="INFO")).upper())
+
+
+class logger_class(Logger):  # noqa: N801 - gunicorn's name for the setting
+    """Write gunicorn's own lines as the house does; with `logconfig_dict` it would turn its access log on."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        logging.config.dictConfig(dict_config(str(env.str("LOG_LEVEL", default="INFO")).upper()))
+
+
 proc_name = "ops-web"
 control_socket_disable = True  # nobody uses it, and the root file system is read-only
 

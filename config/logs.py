@@ -21,7 +21,9 @@ LEADING: Final = ("ts", "level", "message", "event", "logger", "action", "operat
 # At DEBUG these print whole requests: bodies, tokens, the SMPP bind's bytes.
 LOWEST_LEVELS: Final = {"urllib3": "WARNING", "requests": "WARNING", "hvac": "INFO", "smpplib": "INFO"}
 # Django's and gunicorn's loggers bring handlers of their own; the root's is enough.
-THROUGH_ROOT: Final = ("django", "django.server", "gunicorn.error", "gunicorn.access")
+THROUGH_ROOT: Final = ("django", "django.server", "gunicorn.error")
+# What the access line of config.middleware says already, query string and traceback left out.
+SAID_ELSEWHERE: Final = {"django.request": "ERROR", "django.security.DisallowedHost": "CRITICAL"}
 
 
 def configure(config: dict[str, Any]) -> None:
@@ -52,7 +54,7 @@ def dict_config(level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            **{name: {"level": lowest} for name, lowest in LOWEST_LEVELS.items()},
+            **{name: {"level": lowest} for name, lowest in (LOWEST_LEVELS | SAID_ELSEWHERE).items()},
             **{name: {"handlers": [], "propagate": True, "level": level} for name in THROUGH_ROOT},
         },
     }
@@ -60,7 +62,7 @@ def dict_config(level: str) -> dict[str, Any]:
 
 def line_formatter() -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*described(), structlog.stdlib.ExtraAdder()],
+        foreign_pre_chain=[*described(), structlog.stdlib.ExtraAdder(), drop_request],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered()],
     )
 
@@ -103,6 +105,12 @@ def add_origin(_logger: Any, _method: str, event: Event) -> Event:
     return event
 
 
+def drop_request(_logger: Any, _method: str, event: Event) -> Event:
+    """Leave out the request that Django adds to its records: it prints with its query string."""
+    event.pop("request", None)
+    return event
+
+
 def redact_event(_logger: Any, _method: str, event: Event) -> Event:
     """Mask secrets, and put first what people read first."""
     ordered = {key: event.pop(key) for key in LEADING if key in event} | dict(event)
@@ -113,12 +121,14 @@ class OutagesAreShort(logging.Filter):
     """Turn the traceback of each request that met an outage into one line: a store away for an hour fills no disk."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.name == "django.request" and record.exc_info else None
-        if error is not None:
-            from config.outages import is_outage, reason  # needs Django's settings, which gunicorn's master has not
+        if record.name != "django.request":
+            return True
+        if record.exc_info is None or (error := record.exc_info[1]) is None:
+            return False  # no bug, only a status such as 503: the access line has it
+        from config.outages import is_outage, reason  # needs Django's settings, which gunicorn's master has not
 
-            if is_outage(error):
-                record.exc_info = record.exc_text = None
-                record.levelno, record.levelname = logging.WARNING, "WARNING"
-                record.msg, record.args = "outage: %s", (reason(error),)
+        if is_outage(error):
+            record.exc_info = record.exc_text = None
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg, record.args = "outage: %s", (reason(error),)
         return True

@@ -100,7 +100,11 @@ class ProbesMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         view = self.VIEWS.get(request.path_info)
-        return view(request) if view else self.get_response(request)
+        if view is None:
+            return self.get_response(request)
+        response = view(request)
+        response["Content-Length"] = str(len(response.content))  # CommonMiddleware's work
+        return response
 
 
 class StoresAwayMiddleware:
@@ -115,5 +119,5 @@ class StoresAwayMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not is_outage(exception):
             return None
-        log.warning("outage", reason=reason(exception), path=request.path_info[:LONGEST_PATH])
+        log.warning(f"outage: {reason(exception)}")
         return respond(request, exception)
