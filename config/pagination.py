@@ -48,7 +48,6 @@ class PageLimitPagination(BasePagination):
         return Response({"data": data, "meta": meta})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        number = {"type": "integer"}
         return {
             "type": "object",
             "required": ["data", "meta"],
@@ -57,7 +56,11 @@ class PageLimitPagination(BasePagination):
                 "meta": {
                     "type": "object",
                     "required": ["total", "page", "limit"],
-                    "properties": {"total": number, "page": number, "limit": number},
+                    "properties": {
+                        "total": {"type": "integer", "example": 1},
+                        "page": {"type": "integer", "example": 1},
+                        "limit": {"type": "integer", "example": DEFAULT_LIMIT},
+                    },
                 },
             },
         }
