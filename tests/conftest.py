@@ -89,8 +89,7 @@ def process_env(servers: TestServers, transactional_db: None) -> dict[str, str]:
     """The environment of a real process that works on this test's database."""
     from django.db import connection
 
-    name = connection.settings_dict["NAME"]
-    return {**os.environ, "DATABASE_URL": f"{servers.postgres.dsn.rsplit('/', 1)[0]}/{name}"}
+    return {**os.environ, "DATABASE_URL": servers.postgres.url_of(connection.settings_dict["NAME"])}
 
 
 @pytest.fixture
