@@ -14,10 +14,11 @@ from typing import Final
 import psycopg
 from psycopg import AsyncConnection
 
+from operators.flight import Outcome
 from operators.jetstream import OUTBOX_STREAMS
 from operators.metrics import pg_errors
 from operators.pending import PendingEvents, connection_parameters
-from operators.publisher import Outcome, Publisher
+from operators.publisher import Publisher
 from operators.retention import Retention
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from django.db import connection as django_connection
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, args_row
 
+from operators.flight import Acknowledged, PendingEvent, Refused
 from operators.models import OutboxEvent
-from operators.publisher import Acknowledged, PendingEvent, Refused
 
 CHANNEL: Final = "ops_outbox"
 # A leader that is frozen keeps its TCP connection, and with it the lock; the server ends a session this silent. It must

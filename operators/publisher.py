@@ -2,90 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
-from uuid import UUID
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import BadHeaderError, BadSubjectError
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.api import Header, PubAck
-from nats.js.errors import APIError, NoStreamResponseError
+from nats.js.api import Header
 
 from operators import jetstream
+from operators.flight import Acknowledged, Answer, Flight, Outcome, PendingEvent, Refused
 from operators.metrics import nats_publish
 from operators.tracing import record_span
-
-logger = logging.getLogger(__name__)
 
 ACK_SECONDS: Final = 5.0
 # The server counts the headers as payload and cuts the connection when the sum is too large.
 HEADER_ALLOWANCE: Final = 1024
 
-# nats-server's err_code: the stream's last message is another one than the publisher expected.
+# err_code of nats-server: the stream's last message is another one than the publisher expected.
 WRONG_LAST_MESSAGE: Final = 10070
 STREAM_SEALED: Final = 10109
-
-
-@dataclass(frozen=True, slots=True)
-class PendingEvent:
-    """One row of the outbox, as the drainer needs it; the payload is JSON text that nobody here parses."""
-
-    id: int
-    event_id: str
-    operator_id: UUID
-    subject: str
-    payload: str
-    traceparent: str
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    event: PendingEvent
-    stream: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The broker will not have this very event; others are not to blame for it."""
-
-    event: PendingEvent
-    reason: str
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a batch. Events in neither list were not stored, or nobody knows: they stay pending.
-
-    `away` gives for each stream that took nothing the reason; `displaced` says that order alone was in the way.
-    """
-
-    acknowledged: list[Acknowledged] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    away: dict[str, str] = field(default_factory=dict)
-    displaced: bool = False
-
-    @property
-    def has_progress(self) -> bool:
-        return bool(self.acknowledged or self.refused or self.displaced)
-
-
-@dataclass(slots=True)
-class Flight:
-    """Events that are on their way, in order, with the outcome of those that could not even be sent."""
-
-    sent: list[tuple[PendingEvent, asyncio.Future[PubAck]]] = field(default_factory=list)
-    outcome: Outcome = field(default_factory=Outcome)
-    started_ns: int = field(default_factory=time.time_ns)
 
 
 @cache
@@ -110,93 +50,95 @@ class Publisher:
     def __init__(self, name: str = "drain_outbox") -> None:
         self._name = name
         self._client: Client | None = None
-        self._js: JetStreamContext | None = None
+        self._inbox = ""
+        self._flight = Flight(0)
         self._last_ids: dict[str, str] = {}
 
     async def send(self, events: Sequence[PendingEvent]) -> Flight:
         """Put a batch on the wire, in order; stops at the first event that cannot be sent."""
-        flight = Flight()
+        flight = self._flight = Flight(self._flight.number + 1)
         last_ids = dict(self._last_ids)
         try:
-            js, room = await self._connected(len(events))
-            for event in events:
-                payload = event.payload.encode()
+            client = await self._connected()
+            room = client.max_payload - HEADER_ALLOWANCE
+            for position, event in enumerate(events):
+                stream, payload = stream_of(event.subject), event.payload.encode()
                 if len(payload) > room:
-                    flight.outcome.refused.append(
-                        Refused(event, f"The event has {len(payload)} bytes; the server takes {room}.")
-                    )
+                    reason = f"The event has {len(payload)} bytes; the server takes {room}."
+                    flight.outcome.refused.append(Refused(event, reason))
                     break
-                stream = stream_of(event.subject)
-                try:
-                    future = await js.publish_async(
-                        event.subject, payload, headers=self._headers(event, last_ids.get(stream, ""))
-                    )
-                except (BadSubjectError, BadHeaderError) as error:
-                    flight.outcome.refused.append(Refused(event, type(error).__name__))
-                    break
-                flight.sent.append((event, future))
+                # Not nats-py's publish_async: up to 2.16 its futures never learn of a refusal.
+                await client.publish(
+                    event.subject,
+                    payload,
+                    reply=f"{self._inbox}.{flight.number}.{position}",
+                    headers=self._headers(event, last_ids.get(stream, "")),
+                )
+                flight.events.append(event)
                 if stream:
                     last_ids[stream] = event.event_id
+        except (BadSubjectError, BadHeaderError) as error:
+            flight.outcome.refused.append(Refused(events[len(flight.events)], type(error).__name__))
         except (NatsError, OSError, TimeoutError) as error:
+            flight.is_lost = True
             # Which streams the unsent events are for does not matter: they share the connection.
-            flight.outcome.away = {stream.name: _brief(error) for stream in jetstream.OUTBOX_STREAMS}
-            nats_publish.labels(events[0].subject.rpartition(".")[2], "error").inc()
-            if not flight.sent:
-                await self.close()
+            flight.outcome.away = {stream.name: type(error).__name__ for stream in jetstream.OUTBOX_STREAMS}
+            nats_publish.labels(events[0].kind, "error").inc()
+        flight.sent()
         return flight
 
     async def collect(self, flight: Flight) -> Outcome:
         """Wait for the acknowledgements, at most 5 s, and say what became of each event."""
-        await self._wait_for_answers([future for _, future in flight.sent])
-        outcome = flight.outcome
+        await self._wait_for(flight)
         counts: Counter[tuple[str, str]] = Counter()
-        is_broken = bool(outcome.away)
-        for event, future in flight.sent:
-            stream, kind = stream_of(event.subject), event.subject.rpartition(".")[2]
-            error: BaseException | None = TimeoutError() if future.cancelled() else future.exception()
-            if error is None:
-                ack = future.result()
-                outcome.acknowledged.append(Acknowledged(event, ack.stream, ack.seq))
-                counts[kind, "ok"] += 1
-                if ack.duplicate:
-                    self._last_ids.pop(stream, None)  # stored earlier, so not necessarily the last one
-                elif stream:
-                    self._last_ids[stream] = event.event_id
-                continue
-            if isinstance(error, APIError) and error.err_code == WRONG_LAST_MESSAGE:
-                outcome.displaced = True
-                self._last_ids.pop(stream, None)
-                continue
-            if reason := _own_fault(stream, error):
-                outcome.refused.append(Refused(event, reason))
-                counts[kind, "error"] += 1
-                continue
-            if stream not in outcome.away:
-                outcome.away[stream] = _brief(error)
-                counts[kind, "error"] += 1
-            self._last_ids.pop(stream, None)
-            is_broken = is_broken or not isinstance(error, (APIError, NoStreamResponseError))
+        for position, event in enumerate(flight.events):
+            if result := self._sort(flight.outcome, event, flight.answers.get(position)):
+                counts[event.kind, result] += 1
         for labels, count in counts.items():
             nats_publish.labels(*labels).inc(count)
-        for acknowledged in outcome.acknowledged:
+        for acknowledged in flight.outcome.acknowledged:
+            event = acknowledged.event
             record_span(
                 "ops.nats.publish",
-                parent=acknowledged.event.traceparent,
-                operator_id=acknowledged.event.operator_id,
-                action=acknowledged.event.subject,
+                parent=event.traceparent,
+                operator_id=event.operator_id,
+                action=event.subject,
                 started_ns=flight.started_ns,
             )
-        if is_broken:
+        if flight.is_lost:
             # A new connection leaves behind whatever this one still holds: buffered messages, late answers.
             await self.close()
-        return outcome
+        return flight.outcome
 
     async def close(self) -> None:
         """Give up the connection; the next batch makes a new one."""
-        client, self._client, self._js = self._client, None, None
+        client, self._client = self._client, None
         self._last_ids.clear()
         if client is not None:
             await jetstream.close(client)
+
+    def _sort(self, outcome: Outcome, event: PendingEvent, answer: Answer | None) -> str:
+        """Put an event where it belongs, and return how the metric counts it, if it does."""
+        stream = stream_of(event.subject)
+        if answer is not None and not answer.code:
+            outcome.acknowledged.append(Acknowledged(event, answer.stream, answer.sequence))
+            if answer.is_duplicate:
+                self._last_ids.pop(stream, None)  # stored earlier, so not necessarily the last one
+            elif stream:
+                self._last_ids[stream] = event.event_id
+            return "ok"
+        if answer is not None and _blames_the_event(stream, answer):
+            outcome.refused.append(Refused(event, f"{answer.text} ({answer.err_code or answer.code})"))
+            return "error"
+        self._last_ids.pop(stream, None)
+        if answer is not None and answer.err_code == WRONG_LAST_MESSAGE:
+            outcome.is_displaced = True
+            return ""
+        # One error per stream and batch: the events behind the first one were not really tried.
+        is_first = stream not in outcome.away
+        if is_first:
+            outcome.away[stream] = "no answer" if answer is None else f"{answer.text} ({answer.err_code})"
+        return "error" if is_first else ""
 
     def _headers(self, event: PendingEvent, last_id: str) -> dict[str, str]:
         headers = {Header.MSG_ID.value: event.event_id, "Content-Type": "application/json"}
@@ -206,38 +148,31 @@ class Publisher:
             headers[Header.EXPECTED_LAST_MSG_ID.value] = last_id
         return headers
 
-    async def _connected(self, in_flight: int) -> tuple[JetStreamContext, int]:
-        """Return the context of a live connection, and how many bytes a payload may have."""
+    async def _connected(self) -> Client:
         if self._client is not None and not self._client.is_connected:
             await self.close()
-        if self._client is None or self._js is None:
+        if self._client is None:
             self._client = await jetstream.connect(self._name)
-            self._js = self._client.jetstream(publish_async_max_pending=max(in_flight, 5000))
-        return self._js, self._client.max_payload - HEADER_ALLOWANCE
+            self._inbox = self._client.new_inbox()
+            await self._client.subscribe(f"{self._inbox}.>", cb=self._on_answer)
+        return self._client
 
-    async def _wait_for_answers(self, futures: list[asyncio.Future[PubAck]]) -> None:
-        """Return when all have answered, the connection is lost or time is up; cancels those without an answer."""
-        if not futures or self._client is None:
-            return
-        answers = asyncio.gather(*futures, return_exceptions=True)
+    async def _on_answer(self, message: Msg) -> None:
+        _, number, position = message.subject.rsplit(".", 2)
+        if int(number) == self._flight.number:
+            self._flight.note(int(position), Answer.of(message))
+
+    async def _wait_for(self, flight: Flight) -> None:
+        """Return when all have answered, the connection is lost or time is up."""
         deadline = time.monotonic() + ACK_SECONDS
-        while not answers.done() and self._client.is_connected and time.monotonic() < deadline:
-            await asyncio.wait({answers}, timeout=0.1)
-        answers.cancel()
-        await asyncio.wait({answers})
+        while not await flight.complete(0.1):
+            if self._client is None or not self._client.is_connected or time.monotonic() > deadline:
+                flight.is_lost = True
+                return
 
 
-def _own_fault(stream: str, error: BaseException) -> str:
-    """Tell why the event itself is to blame; empty when the broker or the stream is."""
-    if isinstance(error, NoStreamResponseError) and not stream:
-        return "No stream takes this subject."
-    is_refusal = isinstance(error, APIError) and error.code is not None and 400 <= error.code < 500
-    if is_refusal and getattr(error, "err_code", None) != STREAM_SEALED:
-        return _brief(error)
-    return ""
-
-
-def _brief(error: BaseException) -> str:
-    if isinstance(error, APIError):
-        return f"{error.description} ({error.err_code})"
-    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+def _blames_the_event(stream: str, answer: Answer) -> bool:
+    """Tell a refusal of this very event from trouble of its stream or of the whole broker."""
+    if answer.code == 503 and not answer.err_code:
+        return not stream
+    return 400 <= answer.code < 500 and answer.err_code not in (WRONG_LAST_MESSAGE, STREAM_SEALED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -71,7 +71,7 @@ def replay(selection: Selection, *, dry_run: bool = False) -> Tally:
         tally.matched += len(events)
         if selection.missing_only:
             now = timezone.now()
-            young = [event for event in events if event.published_at and event.published_at > now - _kept(event)]
+            young = [event for event in events if _is_kept(event, now)]
             missing = asyncio.run(_missing(young))
             tally.aged_out += len(events) - len(young)
             tally.held += len(young) - len(missing)
@@ -86,8 +86,10 @@ def replay(selection: Selection, *, dry_run: bool = False) -> Tally:
     return tally
 
 
-def _kept(event: OutboxEvent) -> timedelta:
-    return _MAX_AGE.get(event.stream, timedelta.max)
+def _is_kept(event: OutboxEvent, now: datetime) -> bool:
+    """Tell whether the stream ought to hold the event still."""
+    assert event.published_at is not None
+    return event.stream not in _MAX_AGE or event.published_at > now - _MAX_AGE[event.stream]
 
 
 def _batches(condition: Q) -> Iterator[list[OutboxEvent]]:

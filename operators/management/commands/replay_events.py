@@ -25,9 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--operator", type=UUID, action="append", default=[], help="an operator's id; repeatable")
         parser.add_argument("--from", type=timestamp, dest="since", help="events written at this time or later")
         parser.add_argument("--to", type=timestamp, dest="until", help="events written before this time")
-        parser.add_argument(
-            "--parked", action="store_true", help="events that were set aside, instead of published ones"
-        )
+        parser.add_argument("--parked", action="store_true", help="events set aside, instead of published ones")
         parser.add_argument("--missing-only", action="store_true", help="only what the stream no longer holds")
         parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
 
