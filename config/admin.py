@@ -1,11 +1,44 @@
-"""The console's site: the product's name, and a first page that shows what needs attention."""
+"""The console's site: the product's name, the order of its sections, and what its first page shows."""
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+SECTIONS: Final = ("operators", "health", "routing", "auth")
+FIRST_MODELS: Final = ("Operator", "AuditEntry", "OutboxEvent")
 
 
 class OpsAdminSite(AdminSite):
     site_header = "Operator Management"
     site_title = "Operator Management"
     index_title = "Overview"
+    site_url = None
+    enable_nav_sidebar = True
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        from operators.admin.overview import (
+            overview,
+        )  # the pages register themselves on this site: not before it exists
+
+        user = request.user
+        shown = overview() if user.has_perm("operators.view_operator") else None
+        may_read = {
+            "may_read_audit": user.has_perm("operators.view_auditentry"),
+            "may_read_outbox": user.has_perm("operators.view_outboxevent"),
+        }
+        return super().index(request, {"overview": shown, **may_read, **(extra_context or {})})
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Put what staff use daily first."""
+        sections: list[Any] = super().get_app_list(request, app_label)
+        for section in sections:
+            section["models"].sort(key=lambda model: _rank(model["object_name"], FIRST_MODELS))
+        return sorted(sections, key=lambda section: _rank(section["app_label"], SECTIONS))
+
+
+def _rank(name: str, order: tuple[str, ...]) -> int:
+    return order.index(name) if name in order else len(order)

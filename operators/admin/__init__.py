@@ -1,0 +1,5 @@
+"""The console's pages for staff."""
+
+from __future__ import annotations
+
+from operators.admin import operators, records  # noqa: F401 - importing registers them

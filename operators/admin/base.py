@@ -1,0 +1,70 @@
+"""What several pages share: a typed base, a paginator of bounded cost, and admins that only show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import models
+from django.http import HttpRequest
+
+from operators.actors import Actor, Source
+
+if TYPE_CHECKING:
+    TypedAdmin = admin.ModelAdmin
+else:
+
+    class TypedAdmin(admin.ModelAdmin):
+        def __class_getitem__(cls, model: type[models.Model]) -> type[TypedAdmin]:
+            return cls
+
+
+M = TypeVar("M", bound=models.Model)
+
+COUNT_LIMIT: Final = 10_000
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Count no further than 10,000 rows: what lies behind is found by filters, not by turning pages."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        assert isinstance(rows, models.QuerySet)
+        return rows.order_by()[:COUNT_LIMIT].count()
+
+
+class ReadOnlyAdmin(TypedAdmin[M]):
+    """Show rows that only actions and commands write."""
+
+    actions: Sequence[str] | None = None
+    list_per_page = 50
+    show_full_result_count = False
+    paginator = BoundedPaginator
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: M | None = None) -> list[str] | tuple[Any, ...]:
+        return self.readonly_fields or [field.name for field in self.model._meta.fields]
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    return Actor(name=request.user.get_username(), source=Source.CONSOLE)
+
+
+def parse_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

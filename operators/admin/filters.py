@@ -1,0 +1,130 @@
+"""The filters beside the list of operators and beside the audit trail."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count, F, Func, Q, QuerySet
+from django.http import HttpRequest
+
+from operators.admin.badges import PASSWORD_AGE_LIMIT, old_before
+from operators.models import AuditEntry, Operator, OutboxEvent
+from operators.models.outbox import PENDING
+
+MOST_TAGS: Final = 30
+RECENT_ENTRIES: Final = 2_000
+
+
+class ExistenceFilter(admin.SimpleListFilter):
+    """Hide deleted operators unless they are asked for."""
+
+    title = "existence"
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Deleted"), ("any", "Both")]
+
+    def choices(self, changelist: ChangeList) -> Any:
+        for index, choice in enumerate(super().choices(changelist)):
+            yield choice | {"display": "Live"} if index == 0 else choice
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Operator]) -> QuerySet[Operator]:
+        match self.value():
+            case "any":
+                return queryset
+            case "yes":
+                return queryset.exclude(deleted_at=None)
+            case _:
+                return queryset.filter(deleted_at=None)
+
+
+class TagFilter(admin.SimpleListFilter):
+    """Offer the most used tags of live operators; others are found by search."""
+
+    title = "tag"
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        tags = (
+            Operator.objects.live()
+            .order_by()
+            .annotate(tag=Func(F("tags"), function="unnest"))
+            .values("tag")
+            .annotate(uses=Count("id"))
+            .order_by("-uses", "tag")
+            .values_list("tag", flat=True)[:MOST_TAGS]
+        )
+        return [(tag, tag) for tag in sorted(tags, key=str.lower)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Operator]) -> QuerySet[Operator]:
+        return queryset.filter(tags__contains=[tag]) if (tag := self.value()) else queryset
+
+
+class BackupFilter(admin.SimpleListFilter):
+    title = "backup"
+    parameter_name = "backup"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("missing", "Missing"), ("named", "Named")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Operator]) -> QuerySet[Operator]:
+        return queryset.filter(backup_operator__isnull=self.value() == "missing") if self.value() else queryset
+
+
+class PasswordAgeFilter(admin.SimpleListFilter):
+    title = "password"
+    parameter_name = "password_age"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("old", f"Older than {PASSWORD_AGE_LIMIT.days} days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Operator]) -> QuerySet[Operator]:
+        if self.value() != "old":
+            return queryset
+        return queryset.filter(credential_rotated_at__lt=old_before())
+
+
+class ActorFilter(admin.SimpleListFilter):
+    """Offer who was at work lately; asking the whole trail for its actors would read all of it."""
+
+    title = "who"
+    parameter_name = "actor"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        recent = AuditEntry.objects.order_by("-id").values_list("actor", flat=True)[:RECENT_ENTRIES]
+        return [(actor, actor) for actor in sorted(set(recent))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        return queryset.filter(actor=actor) if (actor := self.value()) else queryset
+
+
+class SourceFilter(admin.SimpleListFilter):
+    title = "door"
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("console", "Console"), ("api", "API"), ("command", "Command")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        return queryset.filter(source=source) if (source := self.value()) else queryset
+
+
+class DeliveryFilter(admin.SimpleListFilter):
+    title = "delivery"
+    parameter_name = "delivery"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("pending", "Pending"), ("parked", "Parked"), ("published", "Published")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> QuerySet[OutboxEvent]:
+        match self.value():
+            case "pending":
+                return queryset.filter(PENDING)
+            case "parked":
+                return queryset.filter(Q(published_at=None) & ~Q(parked_at=None))
+            case "published":
+                return queryset.exclude(published_at=None)
+            case _:
+                return queryset

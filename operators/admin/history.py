@@ -1,0 +1,77 @@
+"""The audit trail in words that staff use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from operators.models import AuditEntry, Operator
+from operators.wire import WIRE_NAMES, JSONValue
+
+LABELS: Final = {
+    **{WIRE_NAMES[field.name]: str(field.verbose_name) for field in Operator._meta.fields if field.name in WIRE_NAMES},
+    "credentials": "password",
+    "deletedAt": "deleted",
+    "routingRules": "routing rules",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field before and after, ready to be shown."""
+
+    wire: str
+    label: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Change:
+    entry: AuditEntry
+    differences: list[Difference]
+
+
+def changes_of(entries: Iterable[AuditEntry]) -> list[Change]:
+    """Put entries into words; costs one query for the names of all backup operators in them."""
+    entries = list(entries)
+    names = _backup_names(entries)
+    return [Change(entry, _differences(entry, names)) for entry in entries]
+
+
+def label_of(wire: str) -> str:
+    label = LABELS.get(wire, wire)
+    return label[:1].upper() + label[1:] if label[:1].islower() and "_" not in label else label
+
+
+def _differences(entry: AuditEntry, names: dict[str, str]) -> list[Difference]:
+    return [
+        Difference(wire, label_of(wire), _show(wire, before, names), _show(wire, after, names))
+        for wire, (before, after) in sorted(entry.changes.items())
+    ]
+
+
+def _show(wire: str, value: JSONValue, names: dict[str, str]) -> str:
+    if value is None or value == "" or value == []:
+        return "—"
+    if wire == "backupOperatorId":
+        return names.get(str(value), str(value))
+    if wire == "credentials":
+        return f"version {value}"
+    if wire == "deletedAt":
+        return f"{str(value)[:19].replace('T', ' ')} UTC"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def _backup_names(entries: list[AuditEntry]) -> dict[str, str]:
+    pairs = [entry.changes.get("backupOperatorId", ()) for entry in entries]
+    ids = {UUID(str(value)) for pair in pairs for value in pair if value is not None}
+    if not ids:
+        return {}
+    return {str(pk): name for pk, name in Operator.objects.filter(pk__in=ids).values_list("pk", "name")}
