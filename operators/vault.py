@@ -278,7 +278,7 @@ class VaultClient:
                 failure: Exception = SecretMissing("The credential store has no such secret or version.")
             case exceptions.InvalidPath():
                 failure = VaultUnavailable(NOT_MOUNTED)
-            case exceptions.InvalidRequest() if "check-and-set" in str(error):
+            case exceptions.InvalidRequest() if "did not match the current version" in str(error):
                 failure = CasMismatch("The secret was changed by somebody else.")
             case exceptions.InvalidRequest():
                 failure = VaultUnavailable(REFUSED)
@@ -347,11 +347,11 @@ def vault(role: Role) -> VaultClient:
         return _clients[key]
 
 
-def _forget_clients() -> None:
-    """Leave the parent's connections and locks alone: a socket shared by two processes mixes up their answers."""
+def forget_clients() -> None:
+    """Begin anew, as a forked child must: two processes on one socket take each other's answers."""
     global _lock
     _lock = threading.Lock()
     _clients.clear()
 
 
-os.register_at_fork(after_in_child=_forget_clients)
+os.register_at_fork(after_in_child=forget_clients)
