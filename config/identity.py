@@ -70,7 +70,7 @@ class HasScope(BasePermission):
     message = "The token's scope does not allow this."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        caller = request.user
+        caller: object = request.user
         if not isinstance(caller, Caller):
             return False
         wanted = {ADMIN_SCOPE, READ_SCOPE} if request.method in SAFE_METHODS else {ADMIN_SCOPE}

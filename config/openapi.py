@@ -51,7 +51,7 @@ PROBLEM: Final[dict[str, Any]] = {
 }
 
 
-class BearerScheme(OpenApiAuthenticationExtension):
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "config.identity.BearerAuthentication"
     name = "bearer"
 
@@ -68,7 +68,7 @@ class Generator(SchemaGenerator):
     """Add what holds for the whole API."""
 
     def get_schema(self, request: Any = None, public: bool = False) -> dict[str, Any]:
-        document: dict[str, Any] = super().get_schema(request=request, public=public)
+        document: dict[str, Any] = super().get_schema(request=request, public=public)  # type: ignore[no-untyped-call]
         document["info"]["description"] = DESCRIPTION
         document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         document["servers"] = [{"url": "/"}]

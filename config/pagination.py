@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,10 +28,10 @@ class PageLimitPagination(BasePagination):
 
     def paginate_queryset(
         self,
-        queryset: QuerySet[Any],
+        queryset: Any,
         request: Request,
         view: APIView | None = None,
-    ) -> Sequence[Any]:
+    ) -> list[Any]:
         problems: list[FieldProblem] = []
         self.page = _whole_number(request, "page", default=1, high=MAX_PAGE, problems=problems)
         self.limit = _whole_number(request, "limit", default=DEFAULT_LIMIT, high=MAX_LIMIT, problems=problems)

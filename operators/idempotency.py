@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -37,7 +37,7 @@ def read_key(raw: str | None) -> str | None:
     return raw
 
 
-def fingerprint(*, method: str, path: str, body: Mapping[str, Any]) -> str:
+def fingerprint(*, method: str, path: str, body: object) -> str:
     """Digest a request under the service's key: the body holds a password, and a bare hash of it could be guessed."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
     return salted_hmac(HEADER, f"{method} {path}\n{canonical}", algorithm="sha256").hexdigest()

@@ -100,8 +100,8 @@ class TextListField(serializers.ListField):
 
 
 class MomentField(serializers.DateTimeField):
-    def to_representation(self, value: Any) -> str | None:
-        return rfc3339(value) if value is not None else None
+    def to_representation(self, value: Any) -> str:
+        return rfc3339(value)
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -120,7 +120,7 @@ class StrictSerializer(serializers.Serializer[Any]):
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:
             assert isinstance(error.detail, dict)
-            raise serializers.ValidationError(error.detail | strangers) from None
+            raise serializers.ValidationError({**error.detail, **strangers}) from None
         if strangers:
             raise serializers.ValidationError(strangers)
         return values

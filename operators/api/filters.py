@@ -62,7 +62,7 @@ class OperatorFilter(django_filters.FilterSet):
 class StrictFilterBackend(DjangoFilterBackend):
     """Filter, and refuse parameters that are unknown or given twice: a mistyped filter must not list everything."""
 
-    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+    def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         filterset = self.get_filterset_class(view, queryset)
         refuse_unknown(request, PAGING | set(filterset.base_filters if filterset else ()))
         filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)

@@ -162,7 +162,9 @@ delete_operator = operation(
 )
 
 
-def _move(name: str, summary: str, description: str, *, example: Mapping[str, Any], errors: Sequence[str]) -> Any:
+def _move(
+    name: str, summary: str, description: str, *, example: dict[str, Any], errors: Sequence[str]
+) -> Callable[[View], View]:
     return operation(
         name,
         summary,

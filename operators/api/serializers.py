@@ -13,6 +13,7 @@ from rest_framework import serializers
 
 from operators import validators
 from operators.actions import OperatorValues
+from operators.actors import Source
 from operators.api.fields import (
     FlagField,
     IdField,
@@ -175,7 +176,7 @@ class HistoryEntrySerializer(serializers.Serializer[AuditEntry]):
     version = serializers.IntegerField(help_text="The operator's version after the change.")
     action = serializers.ChoiceField(choices=AuditAction.values)
     actor = serializers.CharField()
-    source = serializers.CharField(help_text="console, api or command.")
+    channel = serializers.ChoiceField(source="source", choices=[source.value for source in Source])
     reason = serializers.CharField()
     changes = serializers.SerializerMethodField()
     traceId = serializers.CharField(source="trace_id")
