@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Never
+from typing import IO, Never
 
 import requests
 
@@ -24,6 +25,7 @@ METRICS_PORT = 9464
 ANSWER_SECONDS = 60.0
 LOCK = DEV_DIR / "lock"
 SAMPLE_REPORT = DEV_DIR / "sample-report.json"
+SAMPLE_LOG = DEV_DIR / "sample-import.log"
 SAMPLE_IMPORTED = DEV_DIR / "sample-imported"
 IMPORT_SAMPLE = (
     "migrate_legacy_operators",
@@ -128,17 +130,21 @@ def import_sample(environ: Mapping[str, str]) -> None:
         return
     say("First use: importing the sample inventory. Some of its rows are wrong on purpose.")
     SAMPLE_REPORT.unlink(missing_ok=True)
-    code = run_manage(environ, *IMPORT_SAMPLE, "--report", str(SAMPLE_REPORT))
+    with SAMPLE_LOG.open("wb") as log:
+        code = run_manage(environ, *IMPORT_SAMPLE, "--report", str(SAMPLE_REPORT), output=log)
     # Failed rows are exit code 1, as any crash is; but only an import that came to its end has reported.
     if code not in (0, 1) or not SAMPLE_REPORT.exists():
-        raise RunError(f"The sample inventory could not be imported (exit code {code}).", code or 1)
-    say("The sample's passwords are invented: keep its files.")
+        raise RunError(f"The sample inventory could not be imported (exit code {code}): {SAMPLE_LOG}", code or 1)
+    tally = json.loads(SAMPLE_REPORT.read_text())["tally"]
+    say(f"{', '.join(f'{count} {outcome}' for outcome, count in tally.items())}; row by row: {SAMPLE_LOG}")
     SAMPLE_IMPORTED.touch()
 
 
-def run_manage(environ: Mapping[str, str], *arguments: str) -> int:
+def run_manage(environ: Mapping[str, str], *arguments: str, output: IO[bytes] | None = None) -> int:
+    """Run a management command to its end and return its exit code."""
     command = [sys.executable, "manage.py", *arguments]
-    process = spawn(command, output=sys.stdout.fileno(), death_signal="TERM", environ=environ, cwd=PROJECT)
+    where = output or sys.stdout.fileno()
+    process = spawn(command, output=where, death_signal="TERM", environ=environ, cwd=PROJECT)
     try:
         return process.wait()
     finally:
