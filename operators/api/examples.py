@@ -64,6 +64,10 @@ class Problem:
     members: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def title_words(self) -> str:
+        return self.name.replace("_", " ").capitalize()
+
+    @property
     def body(self) -> dict[str, Any]:
         return {
             "type": f"urn:ops:problem:{self.code.lower().replace('_', '-')}",

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
@@ -62,7 +61,7 @@ class FlagField(serializers.BooleanField):
         return data
 
 
-@extend_schema_field(OpenApiTypes.DOUBLE)
+@extend_schema_field({"type": "number", "minimum": 1, "multipleOf": 0.01})
 class NumberField(serializers.Field[Decimal, Any, float, Any]):
     default_error_messages = {**MESSAGES, "invalid": "This field is a number."}
 

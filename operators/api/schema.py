@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from operators.api.examples import (
@@ -21,6 +20,7 @@ from operators.api.examples import (
 from operators.api.serializers import (
     HistoryEntrySerializer,
     OperatorInput,
+    OperatorPatch,
     OperatorSerializer,
     ReasonSerializer,
     StoredOperatorSerializer,
@@ -81,7 +81,7 @@ def operation(
         operation_id=operation_id,
         tags=["Operators"],
         summary=summary,
-        description=description,
+        description=description or f"{summary}.",
         request=body,
         responses=responses,
         examples=examples,
@@ -99,7 +99,7 @@ def _refusals(names: Sequence[str]) -> dict[Any, OpenApiResponse]:
             PROBLEM_REF,
             description=" or ".join(problem.code for problem in problems),
             examples=[
-                OpenApiExample(problem.name, value=problem.body, media_type=PROBLEM_TYPE) for problem in problems
+                OpenApiExample(problem.title_words, value=problem.body, media_type=PROBLEM_TYPE) for problem in problems
             ],
         )
         for status, problems in sorted(by_status.items())
@@ -147,7 +147,7 @@ update_operator = operation(
     "served the old one until this call has answered. A request that changes nothing leaves the version as it is.",
     answer=StoredOperatorSerializer,
     example=OPERATOR | {"version": 8, "port": 2776, "warnings": []},
-    body=OperatorInput,
+    body=OperatorPatch(partial=True),
     body_example=PATCH_BODY,
     parameters=(IF_MATCH_REQUIRED, answer_header("ETag", ETAG, 200)),
     errors=(*CHANGES_ONE, "DUPLICATE_OPERATOR", "PRECONDITION_REQUIRED", "VAULT_UNAVAILABLE"),
@@ -238,6 +238,5 @@ read_history = operation(
     "Newest first. Passwords never appear; a rotation shows the two Vault versions.",
     answer=HistoryEntrySerializer(many=True),
     example=HISTORY_ENTRY,
-    parameters=(OpenApiParameter("operator_id", OpenApiTypes.UUID, OpenApiParameter.PATH),),
     errors=("INVALID_PARAMETER", "NOT_FOUND"),
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypedDict, cast
 
 from django.core.exceptions import ValidationError
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from operators import validators
@@ -34,7 +34,7 @@ from operators.wire import JSONValue, wire_name
 class TpsLimitSerializer(StrictSerializer):
     """How fast we may send."""
 
-    maxTps = WholeNumberField(source="max_tps", help_text="Messages per second, at least 1.")
+    maxTps = WholeNumberField(source="max_tps", min_value=1, help_text="Messages per second.")
     burstMultiplier = NumberField(
         source="burst_multiplier", required=False, help_text="At least 1.00, two decimals; 1.50 unless given."
     )
@@ -83,12 +83,13 @@ class StoredOperatorSerializer(OperatorSerializer):
     )
 
 
+@extend_schema_serializer(component_name="Operator")
 class OperatorInput(StrictSerializer):
-    """What callers may set; PATCH takes any part of it."""
+    """What callers may set."""
 
     name = TextField(help_text="1 to 128 characters, unique whatever the case.")
     host = TextField(help_text="Hostname, IPv4 or IPv6 address; no scheme, port or path.")
-    port = WholeNumberField(required=False, help_text="1 to 65535; 2775 unless given.")
+    port = WholeNumberField(required=False, min_value=1, max_value=65535, help_text="2775 unless given.")
     systemId = TextField(source="system_id", help_text="SMPP system_id: 1 to 15 ASCII characters.")
     systemType = TextField(
         source="system_type", required=False, help_text="SMPP system_type: 0 to 12 ASCII characters."
@@ -140,6 +141,13 @@ class OperatorInput(StrictSerializer):
         return found
 
 
+@extend_schema_serializer(component_name="Operator")
+class OperatorPatch(OperatorInput):
+    """Any part of what callers may set."""
+
+    tpsLimit = TpsLimitSerializer(source="*", partial=True)
+
+
 class OperatorPayload(TypedDict):
     values: OperatorValues
     password: Secret | None
@@ -160,8 +168,8 @@ class ReasonSerializer(StrictSerializer):
 
 class FieldChangeSerializer(serializers.Serializer[Any]):
     field = serializers.CharField(help_text="Wire name, such as tpsLimit.maxTps.")
-    previousValue = serializers.JSONField(allow_null=True)
-    newValue = serializers.JSONField(allow_null=True)
+    previousValue = serializers.JSONField()
+    newValue = serializers.JSONField()
 
 
 class FieldChange(TypedDict):

@@ -24,13 +24,14 @@ from operators.api.preconditions import etag, expected_version, is_known
 from operators.api.serializers import (
     HistoryEntrySerializer,
     OperatorInput,
+    OperatorPatch,
     OperatorPayload,
     OperatorSerializer,
     ReasonSerializer,
     TpsLimitSerializer,
     split_payload,
 )
-from operators.errors import OperatorNotFound
+from operators.errors import InvalidPayload, OperatorNotFound
 from operators.models import AuditEntry, Operator
 from operators.models.operator import OperatorQuerySet
 from operators.secrets import Secret
@@ -76,7 +77,7 @@ class OperatorList(AdminView, ListAPIView[Operator]):
         try:
             payload = split_payload(read(OperatorInput(data=request.data)))
             key = idempotency.read_key(request.headers.get(idempotency.HEADER))
-        except ValidationError:
+        except (ValidationError, InvalidPayload):
             metrics.operator_create.labels("invalid").inc()
             raise
         password = payload["password"]
@@ -115,7 +116,7 @@ class OperatorDetail(AdminView):
     @schema.update_operator
     def patch(self, request: Request, operator_id: UUID) -> Response:
         seen = expected_version(request, is_required=True)
-        payload: OperatorPayload = split_payload(read(OperatorInput(data=request.data, partial=True)))
+        payload: OperatorPayload = split_payload(read(OperatorPatch(data=request.data, partial=True)))
         operator = actions.update_operator(
             actor=self.actor,
             operator_id=operator_id,
