@@ -143,7 +143,7 @@ def through_the_api(api: APIClient, sinks: Sinks) -> None:
         api.post("/v1/admin/operators", api_body(password=[CANARY])),
         api.post("/v1/admin/operators", api_body(surprise=1)),
         api.post("/v1/admin/operators", api_body(host=created.json()["host"], systemId=created.json()["systemId"])),
-        api.generic("POST", "/v1/admin/operators", f'{{"password": "{CANARY}'.encode(), "application/json"),
+        api.generic("POST", "/v1/admin/operators", f'{{"password": "{CANARY}', "application/json"),
         api.generic("POST", "/v1/admin/operators", json.dumps(api_body()), "text/plain"),
         APIClient().post("/v1/admin/operators", api_body()),
         api.patch(url, {"password": CANARY}, HTTP_IF_MATCH='"99"'),
@@ -225,7 +225,7 @@ def through_a_crash(monkeypatch: pytest.MonkeyPatch, api: APIClient, browser: Cl
     with monkeypatch.context() as patch:
         patch.setattr(outbox, "append", explode)
         api.raise_request_exception = False
-        answers = [
+        answers: list[Any] = [
             api.post("/v1/admin/operators", api_body()),
             browser.post(reverse("admin:operators_operator_add"), form_body()),
         ]
@@ -233,9 +233,10 @@ def through_a_crash(monkeypatch: pytest.MonkeyPatch, api: APIClient, browser: Cl
             assert answer.status_code == 500
             sinks.add(f"crash page {number}", answer.content)
             request = answer.wsgi_request
-            exc_info = getattr(answer, "exc_info", None) or (None, None, None)
+            kind, error, trace = answer.exc_info
+            assert kind is RuntimeError
             for is_email in (False, True):
-                reporter = ExceptionReporter(request, *exc_info, is_email=is_email)
+                reporter = ExceptionReporter(request, kind, error, trace, is_email=is_email)
                 sinks.add(f"error report {number}", reporter.get_traceback_html() + reporter.get_traceback_text())
         try:
             actions.create_operator(actor=ALICE, values=values(), password=Secret(CANARY))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_it_lets_one_of_two_creations_at_once_win(
 ) -> None:
     bodies = [BODY, BODY | other]
 
-    answers = at_once([lambda body=body: client(token).post("/v1/admin/operators", body) for body in bodies])
+    answers = at_once([partial(client(token).post, "/v1/admin/operators", body) for body in bodies])
 
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     loser = next(answer for answer in answers if answer.status_code == 409)
@@ -94,7 +95,7 @@ def test_it_lets_one_of_many_rotations_at_once_win_per_version(token: Callable[.
     def rotate(number: int) -> Any:
         return client(token).patch(url, {"password": f"turn-{number:02}"}, HTTP_IF_MATCH='"1"')
 
-    answers = at_once([lambda number=number: rotate(number) for number in range(10)])
+    answers = at_once([partial(rotate, number) for number in range(10)])
 
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses == [200] + [412] * 9
