@@ -33,6 +33,7 @@ KEPT_VERSIONS: Final = 20
 
 UNREACHABLE: Final = "The credential store cannot be reached; nothing was changed."
 SEALED: Final = "The credential store is sealed; nothing was changed."
+NO_LEADER: Final = "The credential store has no leader at the moment; nothing was changed."
 BUSY: Final = "The credential store asks to be called less often; nothing was changed."
 FORBIDDEN: Final = "The credential store does not accept this service's login; nothing was changed."
 REFUSED: Final = "The credential store refused the request; nothing was changed."
@@ -302,6 +303,8 @@ class VaultClient:
 def _outage(error: Exception, *, may_be_done: bool) -> VaultUnavailable:
     if isinstance(error, exceptions.VaultDown) and "sealed" in str(error):
         return VaultUnavailable(SEALED)
+    if isinstance(error, exceptions.VaultError) and "local node not active" in str(error):
+        return VaultUnavailable(NO_LEADER)
     if isinstance(error, requests.RequestException) and surely_not_sent(error):
         return VaultUnavailable(UNREACHABLE)
     if may_be_done:
