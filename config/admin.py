@@ -36,6 +36,8 @@ class OpsAdminSite(AdminSite):
         """Put what staff use daily first."""
         sections: list[Any] = super().get_app_list(request, app_label)
         for section in sections:
+            if section["app_label"] == "auth":
+                section["name"] = "Staff"
             section["models"].sort(key=lambda model: _rank(model["object_name"], FIRST_MODELS))
         return sorted(sections, key=lambda section: _rank(section["app_label"], SECTIONS))
 

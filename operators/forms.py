@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django import forms
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
@@ -130,6 +130,8 @@ class OperatorForm(OperatorModelForm):
     class Meta:
         model = Operator
         fields = MODEL_FIELDS
+        # The field's own spelling; Django would make it "System_id".
+        labels: ClassVar = {"system_id": "system_id", "system_type": "system_type"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # The form writes what was typed into its instance; the page goes on showing the stored operator.

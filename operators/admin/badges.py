@@ -75,5 +75,10 @@ def password_age(operator: Operator) -> SafeString:
     )
 
 
+def address(operator: Operator) -> str:
+    host = f"[{operator.host}]" if ":" in operator.host else operator.host
+    return f"{host}:{operator.port}"
+
+
 def chips(texts: Iterable[str]) -> SafeString:
     return format_html_join(" ", '<span class="chip">{}</span>', ((text,) for text in texts))

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from operators.actors import Actor, Source
 
@@ -42,9 +42,15 @@ class ReadOnlyAdmin(TypedAdmin[M]):
     """Show rows that only actions and commands write."""
 
     actions: Sequence[str] | None = None
+    change_form_template = "admin/operators/record.html"
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     show_full_result_count = False
     paginator = BoundedPaginator
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        name = str(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": name.capitalize(), **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

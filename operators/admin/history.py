@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from operators.models import AuditEntry, Operator
+from django.utils.safestring import SafeString
+
+from operators.admin.badges import moment
+from operators.models import AuditAction, AuditEntry, Operator
 from operators.wire import WIRE_NAMES, JSONValue
 
 LABELS: Final = {
@@ -16,6 +19,14 @@ LABELS: Final = {
     "deletedAt": "deleted",
     "routingRules": "routing rules",
 }
+
+
+CHOICES: Final = {
+    WIRE_NAMES[field.name]: dict(field.flatchoices)
+    for field in Operator._meta.fields
+    if field.choices and field.name in WIRE_NAMES
+}
+DOORS: Final = {"console": "in the console", "api": "over the API", "command": "by a command"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +41,26 @@ class Difference:
 
 @dataclass(frozen=True)
 class Change:
+    """One audit entry, ready to be shown."""
+
     entry: AuditEntry
     differences: list[Difference]
+
+    @property
+    def is_creation(self) -> bool:
+        return self.entry.action == AuditAction.CREATE
+
+    @property
+    def what(self) -> str:
+        return self.entry.get_action_display().capitalize()
+
+    @property
+    def door(self) -> str:
+        return DOORS.get(self.entry.source, self.entry.source)
+
+    @property
+    def when(self) -> SafeString:
+        return moment(self.entry.at)
 
 
 def changes_of(entries: Iterable[AuditEntry]) -> list[Change]:
@@ -58,6 +87,8 @@ def _show(wire: str, value: JSONValue, names: dict[str, str]) -> str:
         return "—"
     if wire == "backupOperatorId":
         return names.get(str(value), str(value))
+    if wire in CHOICES:
+        return str(CHOICES[wire].get(value, value))
     if wire == "credentials":
         return f"version {value}"
     if wire == "deletedAt":

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
@@ -29,11 +29,12 @@ from operators.admin.merging import entries_since, rebase
 from operators.admin.moves import BULK_MOVES, MOVES, Move, open_moves
 from operators.errors import DuplicateOperator, OperatorError, PreconditionFailed, VaultUnavailable
 from operators.forms import LENGTH_RULE, MODEL_FIELDS, OperatorForm, duplicate_message
-from operators.models import HealthState, Operator, OperatorQuerySet, Status
+from operators.models import AuditAction, BindType, HealthState, Operator, OperatorQuerySet, Status
 from operators.validators import password_warnings
 
 MOST_AT_ONCE: Final = 200
 HISTORY_PAGE: Final = 25
+BIND_SHORT: Final = {BindType.TRANSCEIVER: "TRX", BindType.TRANSMITTER: "TX", BindType.RECEIVER: "RX"}
 
 IDENTITY: Final = ("Identity", {"fields": ("name", "tags")})
 BIND: Final = (
@@ -63,14 +64,13 @@ class OperatorAdmin(TypedAdmin[Operator]):
     actions = tuple(BULK_MOVES)
     form = OperatorForm
     list_display = (
-        "name",
+        "name_and_tags",
         "address",
         "system_id",
         "bind",
         "status_now",
         "health",
         "tps",
-        "tag_list",
         "password_age",
         "updated",
     )
@@ -95,14 +95,21 @@ class OperatorAdmin(TypedAdmin[Operator]):
 
     # --- the list ---
 
-    @admin.display(description="host", ordering="host")
+    @admin.display(description="name", ordering="name")
+    def name_and_tags(self, operator: Operator) -> SafeString:
+        return format_html('{} <span class="chips">{}</span>', operator.name, badges.chips(operator.tags))
+
+    @admin.display(description="host and port", ordering="host")
     def address(self, operator: Operator) -> SafeString:
-        lock = SafeString('<span class="chip chip-tls">TLS</span>') if operator.use_tls else ""
-        return format_html('<span class="mono">{}:{}</span> {}', _bracketed(operator.host), operator.port, lock)
+        # Long names may break at their dots.
+        labels = format_html_join(SafeString(".<wbr>"), "{}", ((part,) for part in badges.address(operator).split(".")))
+        return format_html('<span class="mono">{}</span>', labels)
 
     @admin.display(description="bind", ordering="bind_type")
-    def bind(self, operator: Operator) -> str:
-        return operator.get_bind_type_display()
+    def bind(self, operator: Operator) -> SafeString:
+        lock = SafeString('<span class="chip chip-tls">TLS</span>') if operator.use_tls else ""
+        name = operator.get_bind_type_display()
+        return format_html('<abbr title="{}">{}</abbr> {}', name, BIND_SHORT[operator.bind_type], lock)
 
     @admin.display(description="status", ordering="status")
     def status_now(self, operator: Operator) -> SafeString:
@@ -120,10 +127,6 @@ class OperatorAdmin(TypedAdmin[Operator]):
             f"{operator.max_tps:,}",
         )
 
-    @admin.display(description="tags")
-    def tag_list(self, operator: Operator) -> SafeString:
-        return badges.chips(operator.tags)
-
     @admin.display(description="password age", ordering="-credential_rotated_at")
     def password_age(self, operator: Operator) -> SafeString:
         return badges.password_age(operator)
@@ -136,7 +139,7 @@ class OperatorAdmin(TypedAdmin[Operator]):
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         summary = None if request.method == "POST" else state_summary()
-        return super().changelist_view(request, {"summary": summary, **(extra_context or {})})
+        return super().changelist_view(request, {"title": "Operators", "summary": summary, **(extra_context or {})})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Operator], search_term: str
@@ -175,7 +178,7 @@ class OperatorAdmin(TypedAdmin[Operator]):
             "title": f"{move.label} {len(able)} operator{'s' if len(able) != 1 else ''}",
             "move": move,
             "action_name": name,
-            "able": able,
+            "able": [(operator, badges.address(operator), badges.status_badge(operator)) for operator in able],
             "unable": [operator for operator in operators if not move.is_possible(operator)],
             "backed_up": _names_backed_up_by(able) if move.name == "delete" else [],
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
@@ -211,11 +214,15 @@ class OperatorAdmin(TypedAdmin[Operator]):
 
     @admin.display(description="Stored password")
     def credential(self, operator: Operator) -> SafeString:
+        """Tell which version is valid, since when and by whom; the value itself is in Vault and stays there."""
+        set_by = operator.audit_entries.filter(Q(action=AuditAction.CREATE) | Q(changes__has_key="credentials")).first()
+        previous = operator.credential_previous_version
         return format_html(
-            '<span class="mono">version {}</span>, in use for {}{}',
+            "version {}, set {}{}{}",
             operator.credential_version,
-            badges.password_age(operator),
-            f"; version {operator.credential_previous_version} is kept" if operator.credential_previous_version else "",
+            badges.moment(operator.credential_rotated_at),
+            f" by {set_by.actor}" if set_by else "",
+            f"; version {previous} is kept, so that you can go back to it" if previous else "",
         )
 
     def get_form(
@@ -492,10 +499,6 @@ def _answer_with(response: HttpResponse, refusal: OperatorError) -> HttpResponse
 
 def _url(page: str, operator: Operator) -> str:
     return reverse(f"admin:operators_operator_{page}", args=[operator.pk])
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _enumerate(names: list[str]) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from operators.admin import badges
 from operators.admin.base import ReadOnlyAdmin, parse_uuid
 from operators.admin.filters import ActorFilter, DeliveryFilter, SourceFilter
 from operators.admin.history import changes_of, label_of
-from operators.models import AuditEntry, LegacyRow, LegacyRun, OutboxEvent, OutboxQuerySet
+from operators.models import AuditEntry, LegacyRow, LegacyRun, Operator, OutboxEvent, OutboxQuerySet
 
 
 @admin.register(AuditEntry)
@@ -39,14 +40,9 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
 
     @admin.display(description="changes")
     def differences(self, entry: AuditEntry) -> SafeString:
-        rows = (
-            (difference.label, difference.before, difference.after)
-            for change in changes_of([entry])
-            for difference in change.differences
-        )
-        return format_html(
-            '<ul class="diff">{}</ul>',
-            format_html_join("", "<li><b>{}</b> <del>{}</del> → <ins>{}</ins></li>", rows),
+        (change,) = changes_of([entry])
+        return render_to_string(
+            "admin/operators/diff.html", {"differences": change.differences, "only_new": change.is_creation}
         )
 
 
@@ -96,6 +92,11 @@ class OutboxEventAdmin(ReadOnlyAdmin[OutboxEvent]):
             return queryset.none(), False
         return queryset.filter(Q(operator_id=pk) | Q(event_id=pk)), False
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:
+        # The rows outlive no operator, yet hold no foreign key: the drainer must not lock or join operators.
+        name = Operator.objects.filter(pk=OuterRef("operator_id")).values("name")[:1]
+        return super().get_queryset(request).annotate(operator_name=Subquery(name))
+
     def has_publish_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("operators.change_outboxevent")
 
@@ -107,8 +108,12 @@ class OutboxEventAdmin(ReadOnlyAdmin[OutboxEvent]):
 
     @admin.display(description="operator")
     def operator_link(self, event: OutboxEvent) -> SafeString:
-        url = reverse("admin:operators_operator_change", args=[event.operator_id])
-        return format_html('<a class="mono" href="{}">{}</a>', url, event.payload.get("name") or event.operator_id)
+        name = getattr(event, "operator_name", None)
+        if name is None:
+            return format_html('<span class="mono">{}</span>', event.operator_id)
+        return format_html(
+            '<a href="{}">{}</a>', reverse("admin:operators_operator_change", args=[event.operator_id]), name
+        )
 
     @admin.display(description="created", ordering="id")
     def created(self, event: OutboxEvent) -> SafeString:
