@@ -45,6 +45,16 @@ class Caller:
         return self.name
 
 
+class InsufficientScope(PermissionDenied):
+    """Tell the caller which scope would do (RFC 6750 §3.1)."""
+
+    default_detail = "The token's scope does not allow this."
+
+    def __init__(self, scope: str) -> None:
+        super().__init__()
+        self.auth_header = f'{REALM}, error="insufficient_scope", scope="{scope}"'
+
+
 class BearerAuthentication(BaseAuthentication):
     """Accept a signed access token; keys come from the configured key set alone, never from the token's header."""
 
@@ -67,14 +77,14 @@ class BearerAuthentication(BaseAuthentication):
 class HasScope(BasePermission):
     """Ask for `ops:admin`, or for `ops:read` at least where nothing is changed; scopes are compared as whole words."""
 
-    message = "The token's scope does not allow this."
-
     def has_permission(self, request: Request, view: APIView) -> bool:
         caller: object = request.user
         if not isinstance(caller, Caller):
             return False
-        wanted = {ADMIN_SCOPE, READ_SCOPE} if request.method in SAFE_METHODS else {ADMIN_SCOPE}
-        return not wanted.isdisjoint(caller.scopes)
+        wanted = ADMIN_SCOPE if request.method not in SAFE_METHODS else READ_SCOPE
+        if caller.scopes.isdisjoint({ADMIN_SCOPE, wanted}):
+            raise InsufficientScope(wanted)
+        return True
 
 
 def read_token(token: str) -> Caller:

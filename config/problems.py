@@ -195,8 +195,6 @@ def _from_framework(exc: exceptions.APIException, request: HttpRequest | Request
     headers = {}
     if challenge := getattr(exc, "auth_header", ""):
         headers["WWW-Authenticate"] = str(challenge)
-    if isinstance(exc, exceptions.MethodNotAllowed) and (allowed := getattr(request, "allowed_methods", None)):
-        headers["Allow"] = ", ".join(allowed)
     wait = getattr(exc, "wait", None)
     return problem(
         request,
