@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from django.http import HttpRequest
 
@@ -35,10 +36,10 @@ class Move:
         return request.user.has_perm(f"operators.{self.permission}")
 
 
-def rotate(*, actor: Actor, operator_id: object, expected_version: int, reason: str, password: Secret) -> Operator:
+def rotate(*, actor: Actor, operator_id: UUID, expected_version: int, reason: str, password: Secret) -> Operator:
     return actions.update_operator(
         actor=actor,
-        operator_id=operator_id,  # type: ignore[arg-type]
+        operator_id=operator_id,
         changes={},
         password=password,
         expected_version=expected_version,

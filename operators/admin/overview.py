@@ -9,7 +9,7 @@ from typing import Final
 from django.db.models import Count, Min, Q
 
 from operators.admin.history import Change, changes_of
-from operators.admin.operators import state_summary
+from operators.admin.listing import state_summary
 from operators.models import AuditEntry, HealthState, Operator, OutboxEvent, Status
 
 LAST_CHANGES: Final = 8

@@ -1,0 +1,186 @@
+"""The list of operators, with its counts and its bulk moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from operators.admin import badges
+from operators.admin.base import BoundedPaginator, TypedAdmin, actor_of, parse_uuid
+from operators.admin.filters import BackupFilter, ExistenceFilter, PasswordAgeFilter, TagFilter
+from operators.admin.moves import BULK_MOVES, Move
+from operators.admin.page import names_backed_up_by
+from operators.errors import OperatorError
+from operators.models import BindType, HealthState, Operator, OperatorQuerySet, Status
+
+MOST_AT_ONCE: Final = 200
+BIND_SHORT: Final[dict[str, str]] = {BindType.TRANSCEIVER: "TRX", BindType.TRANSMITTER: "TX", BindType.RECEIVER: "RX"}
+
+
+class ListPage(TypedAdmin[Operator]):
+    """Show operators with their state at a glance, and move many of them at once."""
+
+    list_display = (
+        "name_and_tags",
+        "address",
+        "system_id",
+        "bind",
+        "status_now",
+        "health",
+        "tps",
+        "password_age",
+        "updated",
+    )
+    list_filter = (
+        "status",
+        "health_state",
+        "bind_type",
+        "use_tls",
+        TagFilter,
+        BackupFilter,
+        PasswordAgeFilter,
+        ExistenceFilter,
+    )
+    list_per_page = 50
+    ordering = ("name", "id")
+    paginator = BoundedPaginator
+    search_fields = ("name", "host", "system_id", "tags")
+    search_help_text = "Part of a name, host or system_id, or a whole tag."
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+
+    @admin.display(description="name", ordering="name")
+    def name_and_tags(self, operator: Operator) -> SafeString:
+        return format_html('{} <span class="chips">{}</span>', operator.name, badges.chips(operator.tags))
+
+    @admin.display(description="host and port", ordering="host")
+    def address(self, operator: Operator) -> SafeString:
+        # Long names may break at their dots.
+        labels = format_html_join(SafeString(".<wbr>"), "{}", ((part,) for part in badges.address(operator).split(".")))
+        return format_html('<span class="mono">{}</span>', labels)
+
+    @admin.display(description="bind", ordering="bind_type")
+    def bind(self, operator: Operator) -> SafeString:
+        lock = SafeString('<span class="chip chip-tls">TLS</span>') if operator.use_tls else ""
+        name = operator.get_bind_type_display()
+        return format_html('<abbr title="{}">{}</abbr> {}', name, BIND_SHORT[operator.bind_type], lock)
+
+    @admin.display(description="status", ordering="status")
+    def status_now(self, operator: Operator) -> SafeString:
+        return badges.status_badge(operator)
+
+    @admin.display(description="health", ordering="health_state")
+    def health(self, operator: Operator) -> SafeString:
+        return badges.badge(operator.health_state)
+
+    @admin.display(description="TPS", ordering="max_tps")
+    def tps(self, operator: Operator) -> SafeString:
+        return format_html(
+            '<span class="number" title="bursts up to {} times that">{}</span>',
+            operator.burst_multiplier,
+            f"{operator.max_tps:,}",
+        )
+
+    @admin.display(description="password age", ordering="-credential_rotated_at")
+    def password_age(self, operator: Operator) -> SafeString:
+        return badges.password_age(operator)
+
+    @admin.display(description="updated", ordering="updated_at")
+    def updated(self, operator: Operator) -> SafeString:
+        return badges.moment(operator.updated_at)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        summary = None if request.method == "POST" else state_summary()
+        return super().changelist_view(request, {"title": "Operators", "summary": summary, **(extra_context or {})})
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Operator], search_term: str
+    ) -> tuple[QuerySet[Operator], bool]:
+        assert isinstance(queryset, OperatorQuerySet)
+        found = queryset.search(search_term)
+        if request.resolver_match and request.resolver_match.url_name == "autocomplete":
+            found = found.live()
+            if other := parse_uuid(request.GET.get("not", "")):
+                found = found.exclude(pk=other)
+        return found, False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer the bulk moves that this person may make; Django's own deletion, which removes rows, is not one."""
+        return {
+            name: (_bulk_action(name), name, f"{move.label} selected operators")
+            for name, move in BULK_MOVES.items()
+            if move.is_permitted(request)
+        }
+
+    def confirm_bulk(self, request: HttpRequest, queryset: QuerySet[Operator], name: str) -> HttpResponse | None:
+        """Show whom the move touches and ask for a reason; after the confirmation make it, one by one."""
+        move = BULK_MOVES[name]
+        operators = list(queryset.order_by("name", "id")[: MOST_AT_ONCE + 1])
+        if len(operators) > MOST_AT_ONCE:
+            message = f"At most {MOST_AT_ONCE} operators at once: narrow the selection. Nothing was changed."
+            self.message_user(request, message, messages.ERROR)
+            return None
+        able = [operator for operator in operators if move.is_possible(operator)]
+        if "confirmed" in request.POST:
+            return self._run_bulk(request, move, able)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "media": self.media,
+            "title": f"{move.label} {len(able)} operator{'s' if len(able) != 1 else ''}",
+            "move": move,
+            "action_name": name,
+            "able": [(operator, badges.address(operator), badges.status_badge(operator)) for operator in able],
+            "unable": [operator for operator in operators if not move.is_possible(operator)],
+            "backed_up": names_backed_up_by(able) if move.name == "delete" else [],
+            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/operators/operator/bulk.html", context)
+
+    def _run_bulk(self, request: HttpRequest, move: Move, operators: list[Operator]) -> HttpResponse | None:
+        reason = request.POST.get("reason", "").strip()[:1000]
+        done = []
+        for operator in operators:
+            try:
+                move.run(actor=actor_of(request), operator_id=operator.pk, expected_version=None, reason=reason)
+                done.append(operator.name)
+            except OperatorError as refusal:
+                self.message_user(request, f"{operator.name}: {refusal}", messages.ERROR)
+        if done:
+            self.message_user(request, f"{move.label}: done for {_enumerate(done)}.", messages.SUCCESS)
+        return None
+
+
+def state_summary() -> dict[str, int]:
+    """Count live operators by what staff ask about; one query."""
+    active = Q(status=Status.ACTIVE)
+    return Operator.objects.live().aggregate(
+        live=Count("pk"),
+        active=Count("pk", filter=active),
+        suspended=Count("pk", filter=Q(status=Status.SUSPENDED)),
+        inactive=Count("pk", filter=Q(status=Status.INACTIVE)),
+        unhealthy=Count("pk", filter=active & Q(health_state=HealthState.UNHEALTHY)),
+        degraded=Count("pk", filter=active & Q(health_state=HealthState.DEGRADED)),
+        without_backup=Count("pk", filter=active & Q(backup_operator=None)),
+        old_passwords=Count("pk", filter=Q(credential_rotated_at__lt=badges.old_before())),
+    )
+
+
+def _bulk_action(name: str) -> Callable[[ListPage, HttpRequest, QuerySet[Operator]], HttpResponse | None]:
+    return lambda pages, request, queryset: pages.confirm_bulk(request, queryset, name)
+
+
+def _enumerate(names: list[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
