@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from django.db import connection
 from config.env import BASE_DIR
 from deploy.dev.openbao import OpenBao
 from operators import actions
-from operators.legacy.migration import AnotherRunUnderWay, actor_of, only_run
+from operators.legacy.migration import actor_of, only_run
 from operators.models import AuditEntry, CredentialAttempt, LegacyRow, LegacyRun, Operator, OutboxEvent, Status
 from operators.secrets import Secret
 from operators.vault import Role, vault
@@ -32,6 +34,7 @@ from tests.legacy_files import EXPORT, GOOD, SHEET, carriers, expected_rows, exp
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CANARY = "kNr!9<qZ"
+ROWS = 24  # enough to be interrupted several times, also on a fast machine
 COMMAND = (sys.executable, str(BASE_DIR / "manage.py"), "migrate_legacy_operators")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,6 +55,23 @@ def run(process_env: dict[str, str]) -> Run:
         )
 
     return start
+
+
+@dataclass(frozen=True)
+class Answer:
+    returncode: int
+    stdout: str
+
+
+def migrate(*arguments: object) -> Answer:
+    """Run the command in this process, which spares the start of another."""
+    out = io.StringIO()
+    try:
+        call_command("migrate_legacy_operators", *map(str, arguments), stdout=out)
+    except SystemExit as ended:
+        assert isinstance(ended.code, int)
+        return Answer(ended.code, out.getvalue())
+    return Answer(0, out.getvalue())
 
 
 @contextmanager
@@ -130,42 +150,42 @@ def test_it_agrees_with_every_row_of_the_sample(run: Run, tmp_path: Path) -> Non
     assert CredentialAttempt.objects.count() == 0
 
 
-def test_it_skips_everything_the_second_time(run: Run, tmp_path: Path) -> None:
-    run(SHEET, "--credentials", EXPORT)
+def test_it_skips_everything_the_second_time(tmp_path: Path) -> None:
+    migrate(SHEET, "--credentials", EXPORT)
     before = list(Operator.objects.order_by("id").values())
     events = OutboxEvent.objects.count()
-    done = run(SHEET, "--credentials", EXPORT, "--report", tmp_path / "report.json")
+    done = migrate(SHEET, "--credentials", EXPORT, "--report", tmp_path / "report.json")
     assert done.returncode == 1
     assert read_report(tmp_path / "report.json")["tally"] == {"created": 0, "skipped": 34, "failed": 10}
     assert list(Operator.objects.order_by("id").values()) == before
     assert OutboxEvent.objects.count() == events
 
 
-def test_it_foretells_in_a_dry_run_what_the_real_run_does(run: Run, tmp_path: Path) -> None:
+def test_it_foretells_in_a_dry_run_what_the_real_run_does(tmp_path: Path) -> None:
     make_operator(name="nova +35")
     secrets = vault(Role.RECONCILER).list_keys("ops/operators")
-    dry = run(SHEET, "--credentials", EXPORT, "--dry-run", "--report", tmp_path / "dry.json")
+    dry = migrate(SHEET, "--credentials", EXPORT, "--dry-run", "--report", tmp_path / "dry.json")
     assert (Operator.objects.count(), LegacyRun.objects.count(), AuditEntry.objects.count()) == (1, 0, 1)
     assert vault(Role.RECONCILER).list_keys("ops/operators") == secrets
     assert "nothing was changed" in dry.stdout
-    real = run(SHEET, "--credentials", EXPORT, "--report", tmp_path / "real.json")
+    real = migrate(SHEET, "--credentials", EXPORT, "--report", tmp_path / "real.json")
     assert dry.returncode == real.returncode == 1
     assert (tmp_path / "dry.json").read_bytes() == (tmp_path / "real.json").read_bytes()
     assert read_report(tmp_path / "real.json")["tally"] == {"created": 29, "skipped": 5, "failed": 10}
 
 
-def test_it_undoes_a_run_but_keeps_what_somebody_has_changed(run: Run, tmp_path: Path) -> None:
+def test_it_undoes_a_run_but_keeps_what_somebody_has_changed(tmp_path: Path) -> None:
     own = make_operator(name="Own carrier")
-    run_id = run_id_in(run(SHEET, "--credentials", EXPORT).stdout)
+    run_id = run_id_in(migrate(SHEET, "--credentials", EXPORT).stdout)
     changed = Operator.objects.get(name="BWS +30")
     actions.suspend_operator(actor=ALICE, operator_id=changed.id)
     backup = Operator.objects.get(name="Viva +56")
     actions.update_operator(actor=ALICE, operator_id=own.id, changes={"backup_operator_id": backup.id})
 
-    dry = run("--rollback", run_id, "--dry-run")
+    dry = migrate("--rollback", run_id, "--dry-run")
     assert dry.returncode == 1 and Operator.objects.live().count() == 31
-    done = run("--rollback", run_id, "--report", tmp_path / "report.json")
-    assert done.returncode == 1, done.stderr
+    done = migrate("--rollback", run_id, "--report", tmp_path / "report.json")
+    assert done.returncode == 1
     report = read_report(tmp_path / "report.json")
     assert report["tally"] == {"deleted": 28, "kept": 2, "gone": 0}
     kept = {row["name"]: row["reason"] for row in report["rows"] if row["outcome"] == "kept"}
@@ -173,36 +193,40 @@ def test_it_undoes_a_run_but_keeps_what_somebody_has_changed(run: Run, tmp_path:
     assert set(Operator.objects.live().values_list("id", flat=True)) == {own.id, changed.id, backup.id}
     assert LegacyRun.objects.get().rolled_back_at is not None
 
-    again = run("--rollback", run_id, "--report", tmp_path / "report.json")
+    again = migrate("--rollback", run_id, "--report", tmp_path / "report.json")
     assert again.returncode == 1
     assert read_report(tmp_path / "report.json")["tally"] == {"deleted": 0, "kept": 2, "gone": 28}
-    retry = run(SHEET, "--credentials", EXPORT, "--report", tmp_path / "report.json")
+    retry = migrate(SHEET, "--credentials", EXPORT, "--report", tmp_path / "report.json")
     assert retry.returncode == 1
     assert read_report(tmp_path / "report.json")["tally"] == {"created": 28, "skipped": 6, "failed": 10}
 
 
-def test_it_undoes_an_untouched_run_completely(run: Run, tmp_path: Path) -> None:
+def test_it_undoes_an_untouched_run_completely(tmp_path: Path) -> None:
     path, credentials = many(tmp_path, 3)
-    done = run(path, "--credentials", credentials)
-    assert done.returncode == 0, done.stderr
-    assert run("--rollback", run_id_in(done.stdout)).returncode == 0
+    done = migrate(path, "--credentials", credentials)
+    assert done.returncode == 0
+    assert migrate("--rollback", run_id_in(done.stdout)).returncode == 0
     assert not Operator.objects.live().exists()
 
 
-def test_it_carries_on_after_being_killed(run: Run, process_env: dict[str, str], tmp_path: Path) -> None:
-    path, credentials = many(tmp_path, 60)
-    for target in (7, 19, 33):
+def test_it_carries_on_after_being_killed(process_env: dict[str, str], tmp_path: Path) -> None:
+    path, credentials = many(tmp_path, ROWS)
+    for target in (3, 8, 13):
         with started(process_env, path, "--credentials", credentials) as process:
             wait_for_operators(target)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        assert Operator.objects.count() < 60, "the kill came too late to interrupt anything"
+        assert Operator.objects.count() < ROWS, "the kill came too late to interrupt anything"
     already = Operator.objects.count()
-    done = run(path, "--credentials", credentials, "--report", tmp_path / "report.json")
-    assert done.returncode == 0, done.stderr
-    assert read_report(tmp_path / "report.json")["tally"] == {"created": 60 - already, "skipped": already, "failed": 0}
+    done = migrate(path, "--credentials", credentials, "--report", tmp_path / "report.json")
+    assert done.returncode == 0
+    assert read_report(tmp_path / "report.json")["tally"] == {
+        "created": ROWS - already,
+        "skipped": already,
+        "failed": 0,
+    }
     operators = Operator.objects.all()
-    assert len(operators) == 60
+    assert len(operators) == ROWS
     for operator in operators:
         assert operator.status == Status.ACTIVE
         assert operator.version == 2
@@ -239,12 +263,12 @@ def test_it_finishes_the_row_that_a_killed_run_left_half_done(tmp_path: Path) ->
 
 
 def test_it_stops_when_vault_is_sealed_and_carries_on_later(
-    run: Run, process_env: dict[str, str], tmp_path: Path, openbao: OpenBao
+    process_env: dict[str, str], tmp_path: Path, openbao: OpenBao
 ) -> None:
-    path, credentials = many(tmp_path, 60)
+    path, credentials = many(tmp_path, ROWS)
     report = tmp_path / "report.json"
     with started(process_env, path, "--credentials", credentials, "--report", report) as process:
-        wait_for_operators(10)
+        wait_for_operators(5)
         openbao.seal()
         try:
             output, errors = process.communicate(timeout=30)
@@ -254,16 +278,16 @@ def test_it_stops_when_vault_is_sealed_and_carries_on_later(
     assert "Run the same command again" in errors and "Traceback" not in errors
     assert "shred -u" in output
     done = read_report(report)["tally"]["created"]
-    assert 10 <= done < 60
+    assert 5 <= done < ROWS
     assert Operator.objects.count() == done
-    again = run(path, "--credentials", credentials, "--report", report)
-    assert again.returncode == 0, again.stderr
-    assert read_report(report)["tally"] == {"created": 60 - done, "skipped": done, "failed": 0}
-    assert Operator.objects.filter(status=Status.ACTIVE).count() == 60
+    again = migrate(path, "--credentials", credentials, "--report", report)
+    assert again.returncode == 0
+    assert read_report(report)["tally"] == {"created": ROWS - done, "skipped": done, "failed": 0}
+    assert Operator.objects.filter(status=Status.ACTIVE).count() == ROWS
 
 
 def test_it_stops_between_two_rows_when_asked_to(process_env: dict[str, str], tmp_path: Path) -> None:
-    path, credentials = many(tmp_path, 60)
+    path, credentials = many(tmp_path, ROWS)
     report = tmp_path / "report.json"
     with started(process_env, path, "--credentials", credentials, "--report", report) as process:
         wait_for_operators(3)
@@ -272,7 +296,7 @@ def test_it_stops_between_two_rows_when_asked_to(process_env: dict[str, str], tm
     assert process.returncode == 3
     assert "Stopped on request" in errors
     created = read_report(report)["tally"]["created"]
-    assert 3 <= created < 60
+    assert 3 <= created < ROWS
     assert Operator.objects.filter(status=Status.ACTIVE).count() == created == LegacyRow.objects.count()
 
 
@@ -290,7 +314,7 @@ def test_it_shows_no_password_anywhere(run: Run, tmp_path: Path) -> None:
     credentials.write_bytes(export(*accounts) + b'"' + CANARY.encode())
     outputs.append(run(path, "--credentials", credentials, "--traceback"))
     outputs.append(run(credentials, "--credentials", path, "--traceback"))
-    assert [output.returncode for output in outputs] == [1, 2, 2]
+    assert all("Traceback" in output.stderr for output in outputs[1:])
     report = read_report(tmp_path / "report.json")
     assert [(row["outcome"], row["field"]) for row in report["rows"]] == [
         ("created", ""),
@@ -382,9 +406,7 @@ def test_it_lets_one_run_work_at_a_time(run: Run, tmp_path: Path) -> None:
         done = run(path, "--credentials", credentials)
     assert done.returncode == 3 and "Another migration" in done.stderr
     assert not LegacyRun.objects.exists()
-    assert run(path, "--credentials", credentials).returncode == 0
-    with only_run(), pytest.raises(AnotherRunUnderWay), connection.copy().cursor() as cursor:
-        raise AnotherRunUnderWay(cursor)
+    assert migrate(path, "--credentials", credentials).returncode == 0
 
 
 def test_it_takes_an_operator_created_meanwhile_for_a_duplicate(tmp_path: Path) -> None:
