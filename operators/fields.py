@@ -86,7 +86,7 @@ class VaultCredentialField(_CredentialBase):
     """
 
     description = "A credential in Vault"
-    default_error_messages = {"required": "This operator needs a password."}
+    default_error_messages = {"required": "This field is required."}
     non_db_attrs = (*models.Field.non_db_attrs, "path", "key", "version_field", "stored_with")
 
     def __init__(
@@ -153,9 +153,9 @@ class VaultCredentialField(_CredentialBase):
 
     def path_for(self, instance: models.Model) -> str:
         """Return where the row's secret lies; ValueError when a part of the path is no safe path segment."""
-        parts = {name: str(getattr(instance, name)) for name in self._placeholders}
+        parts = {name: getattr(instance, name) for name in self._placeholders}
         for name, part in parts.items():
-            if not PATH_SEGMENT.fullmatch(part):
+            if part is None or not PATH_SEGMENT.fullmatch(str(part)):
                 raise ValueError(f"{name} of this {instance._meta.verbose_name} cannot stand in a Vault path.")
         return self.path.format(**parts)
 
