@@ -138,10 +138,13 @@ def database_away(exc: DatabaseError, request: HttpRequest | Request) -> JsonRes
 
 
 def count_database_error(exc: BaseException, request: HttpRequest | Request) -> None:
-    # PostgreSQL itself gives an SQLSTATE; without one the connection was refused or lost.
-    reached = getattr(exc.__cause__, "sqlstate", None) is not None
-    writes = request.method not in ("GET", "HEAD", "OPTIONS")
-    metrics.pg_errors.labels(("write" if writes else "read") if reached else "connect").inc()
+    # Refused or lost connections have no SQLSTATE, or one of class 08, or 57P of a server that shuts down.
+    sqlstate = getattr(exc.__cause__, "sqlstate", None) or "08000"
+    if sqlstate.startswith(("08", "57P")):
+        operation = "connect"
+    else:
+        operation = "read" if request.method in ("GET", "HEAD", "OPTIONS") else "write"
+    metrics.pg_errors.labels(operation).inc()
 
 
 def flatten(detail: Any, path: str = "") -> Iterator[FieldProblem]:
