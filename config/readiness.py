@@ -10,14 +10,15 @@ from functools import cache
 from threading import Lock
 from typing import Final
 
-import nats
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from nats.aio.client import Client
 
 from config.outages import reason
 from operators.errors import VaultUnavailable
+from operators.jetstream import close
 from operators.vault import Role, vault
 
 BOUND: Final = 2.5  # seconds for all checks together
@@ -29,25 +30,23 @@ Check = Callable[[], str]
 
 
 def database() -> str:
-    own = connection.copy()  # a pool thread's connection would stay open until the thread ends
     try:
-        with own.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Exception as error:
         return reason(error)
     finally:
-        own.close()
+        connection.close()  # it belongs to this thread, which ends now
     return ""
 
 
 def migrations() -> str:
-    own = connection.copy()
     try:
-        missing = sorted(known_migrations() - MigrationRecorder(own).applied_migrations().keys())
+        missing = sorted(known_migrations() - MigrationRecorder(connection).applied_migrations().keys())
     except Exception as error:
         return f"unknown; {reason(error)}"
     finally:
-        own.close()
+        connection.close()
     return f"{len(missing)} not applied, first {'.'.join(missing[0])}" if missing else ""
 
 
@@ -66,18 +65,19 @@ def credential_store() -> str:
 
 def broker() -> str:
     async def ask() -> None:
-        async with asyncio.timeout(NATS_SECONDS):
-            client = await nats.connect(
-                [url.strip() for url in settings.NATS_URL.split(",")],
-                name="ops-readiness",
-                allow_reconnect=False,
-                connect_timeout=NATS_SECONDS,
-                error_cb=ignore,
-            )
-            try:
+        client = Client()
+        try:
+            async with asyncio.timeout(NATS_SECONDS):
+                await client.connect(
+                    servers=[url.strip() for url in settings.NATS_URL.split(",")],
+                    name="ops-readiness",
+                    allow_reconnect=False,
+                    connect_timeout=1,
+                    error_cb=ignore,
+                )
                 await client.jetstream(timeout=NATS_SECONDS).account_info()
-            finally:
-                await client.close()
+        finally:
+            await close(client)
 
     async def ignore(error: Exception) -> None:
         """Leave the telling to the answer; nats-py would log a traceback for every attempt."""

@@ -46,7 +46,7 @@ class OutboxBacklogCollector(Collector):
                 cursor.execute(BACKLOG.format(table=OutboxEvent._meta.db_table))
                 row = cursor.fetchone()
         except DatabaseError as error:
-            pg_errors.labels("read").inc()
+            pg_errors.labels("read" if getattr(error.__cause__, "sqlstate", None) else "connect").inc()
             logger.warning("no backlog to show", extra={"action": "scrape", "error": type(error).__name__})
             return
         finally:

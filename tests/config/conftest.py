@@ -1,0 +1,64 @@
+"""What the tests of the house share: its log lines as JSON, and its spans as they are finished."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+if TYPE_CHECKING:
+    from deploy.dev.postgres import Postgres
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Return what was logged so far, through the filter and the formatter that stderr has."""
+    from config import logs
+
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.line_formatter())
+    handler.addFilter(logs.OutagesAreShort())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def exporter() -> InMemorySpanExporter:
+    """Collect the process's spans the way a collector would get them, with the attributes that may leave."""
+    from config.telemetry import AllowListExporter
+
+    memory = InMemorySpanExporter()
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    provider.add_span_processor(SimpleSpanProcessor(AllowListExporter(memory)))
+    return memory
+
+
+@pytest.fixture
+def spans(exporter: InMemorySpanExporter) -> InMemorySpanExporter:
+    exporter.clear()
+    return exporter
+
+
+@pytest.fixture
+def postgres_away(transactional_db: None, postgres_server: Postgres) -> Iterator[Postgres]:
+    """Stop PostgreSQL for one test; `start()` brings it back earlier."""
+    from django.db import connection
+
+    postgres_server.stop()
+    yield postgres_server
+    postgres_server.start()
+    connection.close()  # the broken one; the next query opens another
