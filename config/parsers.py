@@ -82,7 +82,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_text(value: object, path: str, *, depth: int) -> None:
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH and isinstance(value, dict | list):
         raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
@@ -20,7 +19,7 @@ OPERATORS = "/v1/admin/operators"
 UNKNOWN = f"{OPERATORS}/3f2b8c1e-5d0a-4b7e-9a61-0c9e6f1d2a34"
 
 
-def problem(answer: HttpResponse, *, status: int, code: str) -> dict[str, Any]:
+def problem(answer: Any, *, status: int, code: str) -> dict[str, Any]:
     """Check what all problems have in common, and return the body."""
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/problem+json"
@@ -63,13 +62,13 @@ def test_it_answers_who_wants_something_else_than_json(db: None, api: APIClient)
      "application/json; charset=utf-16", "application/json;charset=latin-1", ""],
 )  # fmt: skip
 def test_it_answers_bodies_that_are_not_json(db: None, api: APIClient, content_type: str) -> None:
-    answer = api.generic("POST", OPERATORS, b'{"name": "x"}', content_type=content_type)
+    answer = api.generic("POST", OPERATORS, '{"name": "x"}', content_type=content_type)
     problem(answer, status=415, code="UNSUPPORTED_MEDIA_TYPE")
 
 
 def test_it_answers_bodies_that_are_too_large(db: None, api: APIClient, settings: Settings) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1024
-    fits, exceeds = b'{"x": "' + b"y" * 1015 + b'"}', b'{"x": "' + b"y" * 1016 + b'"}'
+    fits, exceeds = (f'{{"x": "{"y" * length}"}}' for length in (1015, 1016))
     assert len(fits) == 1024
     problem(api.generic("POST", OPERATORS, fits, "application/json"), status=400, code="INVALID_PAYLOAD")
     problem(api.generic("POST", OPERATORS, exceeds, "application/json"), status=413, code="PAYLOAD_TOO_LARGE")
