@@ -6,10 +6,6 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Checks that only read the code need settings that load, and no servers behind them.
-NO_SERVERS := OPS_ENV=test OPS_DOTENV=/dev/null SECRET_KEY=only-for-checks-0123456789-0123456789-0123456789 \
-	DATABASE_URL=postgres://ops@127.0.0.1:1/ops NATS_URL=nats://127.0.0.1:1 VAULT_ADDR=http://127.0.0.1:1
-
 .PHONY: help run stack test lint format shell bench faults browser venv venv-dev packages clean
 
 help: ## show this list
@@ -25,13 +21,20 @@ stack: venv ## start the servers only, in the foreground
 test: venv-dev packages lint ## run all checks and tests, on servers of their own
 	$(PY) -m pytest
 
+# These checks only read the code: they need settings that load, and no servers behind them.
+lint: export OPS_ENV := test
+lint: export OPS_DOTENV := /dev/null
+lint: export SECRET_KEY := only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz
+lint: export DATABASE_URL := postgres://nobody@127.0.0.1:1/none
+lint: export NATS_URL := nats://127.0.0.1:1
+lint: export VAULT_ADDR := http://127.0.0.1:1
 lint: venv-dev ## check style, types, import directions, migrations and settings
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(NO_SERVERS) $(PY) -m mypy
+	$(PY) -m mypy
 	.venv/bin/lint-imports
-	$(NO_SERVERS) $(PY) -W 'ignore:Got an error checking' manage.py makemigrations --check --dry-run
-	$(NO_SERVERS) $(PY) manage.py check
+	$(PY) -W 'ignore:Got an error checking' manage.py makemigrations --check --dry-run
+	$(PY) manage.py check
 
 format: venv-dev ## rewrite the code in the house style
 	$(PY) -m ruff check --fix .
