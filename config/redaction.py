@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any, Final
 
 from django.http import HttpRequest
-from django.views.debug import SafeExceptionReporterFilter
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from operators.secrets import MASK, Secret
 
@@ -66,6 +66,9 @@ class SecretReporterFilter(SafeExceptionReporterFilter):
             return MASK
         return redact_text(cleansed) if isinstance(cleansed, str) else cleansed
 
+    def get_safe_cookies(self, request: HttpRequest) -> dict[str, Any]:
+        return dict.fromkeys(request.COOKIES, MASK)
+
     def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
         return {} if request is None else dict.fromkeys(request.POST, MASK)
 
@@ -77,3 +80,14 @@ class SecretReporterFilter(SafeExceptionReporterFilter):
         # A password may sit in any variable of any frame under any name, so that picking some is guessing.
         shown: dict[str, Any] = {}
         return shown.items()
+
+
+class SecretReporter(ExceptionReporter):
+    """Keep the query out too, which Django's filter is not asked about."""
+
+    def get_traceback_data(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().get_traceback_data()
+        if self.request is not None:
+            data["request_GET_items"] = [(name, MASK) for name in self.request.GET]
+            data["request_insecure_uri"] = self.request.path
+        return data

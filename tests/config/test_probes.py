@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from config import probes
 from config.readiness import BOUND, FRESH, Readiness, readiness
@@ -180,8 +181,8 @@ def test_it_does_not_wait_for_a_store_that_hangs_nor_ask_it_twice() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
-def test_it_answers_probes_for_any_host_without_session_or_redirect(path: str, settings: object) -> None:
-    settings.SECURE_SSL_REDIRECT = True  # type: ignore[attr-defined]
+def test_it_answers_probes_for_any_host_without_session_or_redirect(path: str, settings: Settings) -> None:
+    settings.SECURE_SSL_REDIRECT = True
     client = Client(headers={"host": "10.1.2.3:3020"})
     response = client.get(path)
     assert response.status_code == 200
