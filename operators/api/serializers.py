@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypedDict, cast
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
@@ -29,6 +30,11 @@ from operators.api.fields import (
 from operators.models import AuditAction, AuditEntry, BindType, EnforcementMode, HealthState, Operator, Status
 from operators.secrets import Secret
 from operators.wire import JSONValue, wire_name
+
+
+def validate_is_live(operator_id: UUID) -> None:
+    if not Operator.objects.live().filter(pk=operator_id).exists():
+        raise serializers.ValidationError("There is no such operator.")
 
 
 class TpsLimitSerializer(StrictSerializer):
@@ -99,8 +105,10 @@ class OperatorInput(StrictSerializer):
     )
     useTls = FlagField(source="use_tls", required=False)
     tpsLimit = TpsLimitSerializer(source="*")
-    backupOperatorId = IdField(source="backup_operator_id", required=False, allow_null=True)
-    notes = TextField(required=False)
+    backupOperatorId = IdField(
+        source="backup_operator_id", required=False, allow_null=True, validators=[validate_is_live]
+    )
+    notes = TextField(required=False, max_length=10_000)
     contacts = TextListField(required=False)
     tags = TextListField(required=False)
     password = PasswordField(
