@@ -17,7 +17,7 @@ SMPP_HEALTH: Final = Stream(
     subjects=("smpp.health.>",),
     description="Reports of the smpp-connectors, and those that could not be taken in",
     max_age=timedelta(hours=24),
-    max_bytes=4 * GIBIBYTE,
+    max_bytes=2 * GIBIBYTE,
     # A connector repeats a report within seconds or never; at 500/s a longer window would hold millions of ids.
     duplicate_window=timedelta(minutes=2),
     # The newest report matters most, and a connector has nowhere to keep one that the broker refuses.

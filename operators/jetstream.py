@@ -144,7 +144,8 @@ async def connect(name: str) -> Client:
             logger.warning("nats error", extra={"action": name, "error": kind})
 
     async def on_disconnected() -> None:
-        logger.warning("nats disconnected", extra={"action": name})
+        if not client.is_closed:  # also called when we hang up ourselves
+            logger.warning("nats disconnected", extra={"action": name})
 
     async def on_reconnected() -> None:
         seen.clear()
