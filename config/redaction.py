@@ -66,8 +66,8 @@ class SecretReporterFilter(SafeExceptionReporterFilter):
             return MASK
         return redact_text(cleansed) if isinstance(cleansed, str) else cleansed
 
-    def get_safe_cookies(self, request: HttpRequest) -> dict[str, Any]:
-        return dict.fromkeys(request.COOKIES, MASK)
+    def get_safe_cookies(self, request: HttpRequest | None) -> dict[str, Any]:
+        return {} if request is None else dict.fromkeys(request.COOKIES, MASK)
 
     def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
         return {} if request is None else dict.fromkeys(request.POST, MASK)
