@@ -6,7 +6,6 @@ import time
 from typing import Final
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
 from operators.errors import VaultUnavailable
 from operators.vault import Role, VaultClient, vault
@@ -24,8 +23,7 @@ MOUNT_SECONDS: Final = 10
 def provision_vault(*, issue_tokens: bool) -> dict[str, str]:
     """Provision with the bootstrap login; return the environment of new tokens, by variable, if any were asked for.
 
-    A role whose token is still good keeps it. Raises VaultUnavailable, or ImproperlyConfigured when something else
-    lives at the mount.
+    A role whose token is still good keeps it. Raises VaultUnavailable, also when something else lives at the mount.
     """
     client = vault(Role.BOOTSTRAP)
     _ensure_engine(client)
@@ -59,8 +57,8 @@ def _ensure_engine(client: VaultClient) -> None:
         client.request("post", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}})
         _await_engine(client, mount)
     elif found["type"] != "kv" or (found["options"] or {}).get("version") != "2":
-        raise ImproperlyConfigured(
-            f"Vault has something else than a KV version 2 engine at “{mount}/”: "
+        raise VaultUnavailable(
+            f"there is something else than a KV version 2 engine at “{mount}/”: "
             "set VAULT_MOUNT to another name, or upgrade that engine with `vault kv enable-versioning`."
         )
 

@@ -6,9 +6,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,10 +16,23 @@ from hvac import exceptions
 
 from operators import metrics
 from operators.errors import VaultUnavailable
+from operators.kv import CasMismatch, OutcomeUnknown, Role, SecretMetadata, SecretMissing, VersionState
 from operators.login import Grant, Login
 from operators.secrets import Secret
 from operators.tracing import span
 from operators.transport import Breaker, BreakerOpen, deadline, session, surely_not_sent
+
+__all__ = [
+    "CasMismatch",
+    "OutcomeUnknown",
+    "Role",
+    "SecretMetadata",
+    "SecretMissing",
+    "VaultClient",
+    "VersionState",
+    "forget_clients",
+    "vault",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -41,49 +51,6 @@ NOT_MOUNTED: Final = "The credential store has no secrets engine at the configur
 NO_LOGIN: Final = "This process has neither a token nor a service account for the {} role of the credential store."
 BROKEN: Final = "The credential store answered with an error."
 ANSWER_LOST: Final = "The answer of the credential store was lost."
-
-
-class Role(StrEnum):
-    """The part of a process, and with it what Vault's policy lets it do (deploy/vault)."""
-
-    ADMIN = "admin"
-    INTERNAL = "internal"
-    RECONCILER = "reconciler"
-    BOOTSTRAP = "bootstrap"
-
-
-class CasMismatch(Exception):
-    """The secret is not at the version that the write was checked against; nothing was written."""
-
-
-class SecretMissing(Exception):
-    """There is no such secret, or the version asked for is deleted, destroyed or was never written."""
-
-
-class OutcomeUnknown(VaultUnavailable):
-    """The request was sent and its answer lost: it may have been done."""
-
-
-@dataclass(frozen=True)
-class VersionState:
-    created_at: datetime
-    deleted_at: datetime | None
-    is_destroyed: bool
-
-    @property
-    def is_deleted(self) -> bool:
-        """Tell whether it is soft-deleted, so that it can be undeleted while it is not destroyed."""
-        return self.deleted_at is not None
-
-
-@dataclass(frozen=True)
-class SecretMetadata:
-    """What may be known of a secret without its value; labels are KV v2's custom_metadata."""
-
-    current_version: int
-    created_at: datetime
-    versions: Mapping[int, VersionState]
-    labels: Mapping[str, str]
 
 
 class VaultClient:
@@ -156,7 +123,9 @@ class VaultClient:
     def describe(self, path: str) -> SecretMetadata | None:
         """Tell which versions there are; None when there is no such secret."""
         try:
-            return self._read(lambda kv: _metadata(kv.read_secret_metadata(path, mount_point=self._mount)["data"]))
+            return self._read(
+                lambda kv: SecretMetadata.parse(kv.read_secret_metadata(path, mount_point=self._mount)["data"])
+            )
         except SecretMissing:
             return None
 
@@ -275,7 +244,7 @@ class VaultClient:
         if isinstance(error, VaultUnavailable | SecretMissing):
             return error.with_traceback(None)
         match error:
-            case exceptions.InvalidPath() if not error.errors:
+            case exceptions.InvalidPath() if error.json is not None and not error.errors:
                 failure: Exception = SecretMissing("The credential store has no such secret or version.")
             case exceptions.InvalidPath():
                 failure = VaultUnavailable(NOT_MOUNTED)
@@ -313,29 +282,13 @@ def _outage(error: Exception, *, may_be_done: bool) -> VaultUnavailable:
     return VaultUnavailable(UNREACHABLE if isinstance(error, requests.RequestException) else BROKEN)
 
 
-def _metadata(data: Mapping[str, Any]) -> SecretMetadata:
-    return SecretMetadata(
-        current_version=data["current_version"],
-        created_at=datetime.fromisoformat(data["created_time"]),
-        versions={
-            int(number): VersionState(
-                created_at=datetime.fromisoformat(state["created_time"]),
-                deleted_at=datetime.fromisoformat(state["deletion_time"]) if state["deletion_time"] else None,
-                is_destroyed=state["destroyed"],
-            )
-            for number, state in (data["versions"] or {}).items()
-        },
-        labels=data["custom_metadata"] or {},
-    )
-
-
-_clients: dict[tuple[str, ...], VaultClient] = {}
+_clients: dict[tuple[str | int, ...], VaultClient] = {}
 _lock = threading.Lock()
 
 
 def vault(role: Role) -> VaultClient:
     """Return this process's client for a role; made anew in a forked child."""
-    key = (role, settings.VAULT_ADDR, settings.VAULT_MOUNT, settings.VAULT_TOKENS[role])
+    key = (role, settings.VAULT_ADDR, settings.VAULT_MOUNT, hash(settings.VAULT_TOKENS[role]))
     with _lock:
         if key not in _clients:
             _clients[key] = VaultClient(

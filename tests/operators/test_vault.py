@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.views.debug import ExceptionReporter
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 from prometheus_client import REGISTRY
 
 from deploy.dev.openbao import OpenBao
@@ -154,6 +156,30 @@ def test_it_does_not_take_a_missing_engine_for_a_missing_secret(path: str) -> No
     ):
         with pytest.raises(VaultUnavailable, match="no secrets engine"):
             call()
+
+
+class NotFound(BaseHTTPRequestHandler):
+    """Another web server behind VAULT_ADDR."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def do_LIST(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_it_does_not_take_another_web_server_for_a_vault_without_secrets(path: str) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), NotFound) as other:
+        threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        lost = client(url=f"http://127.0.0.1:{other.server_port}")
+        with pytest.raises(VaultUnavailable):
+            lost.describe(path)
+        with pytest.raises(VaultUnavailable):
+            lost.list_keys("ops/operators/")
+        other.shutdown()
 
 
 def test_it_refuses_a_wrong_token_and_does_not_read_one_from_the_environment(
@@ -343,8 +369,9 @@ class TestNothingLeaks:
         except Exception as error:
             kind, value, trace = sys.exc_info()
             reporter = ExceptionReporter(None, kind, value, trace)
+            # Django's plain one, so that it is the client and no filter of ours that keeps the value back.
+            reporter.filter = SafeExceptionReporterFilter()
             shown = [repr(error), str(error), traceback.format_exc(), *map(repr, error.args)]
-            # The plain filter is asked for, so that it is this module and no other that keeps the value back.
             shown += [reporter.get_traceback_html(), reporter.get_traceback_text()]
             assert error.__context__ is None and error.__cause__ is None
             assert CANARY not in "".join(shown)
