@@ -73,23 +73,24 @@ def test_it_keeps_a_password_exactly_as_it_was_sent(api: APIClient) -> None:
     assert Operator.objects.get(pk=body["operatorId"]).password.reveal() == odd
 
 
-WRONG_TYPES: list[tuple[str, Any]] = [
-    *[("name", value) for value in (1, True, None, [], {}, ["Comium"])],
-    *[("host", value) for value in (1, None, ["smpp"])],
-    *[("port", value) for value in ("2775", 2775.0, 2775.5, True, None, [], {})],
-    *[("systemId", value) for value in (80, None, {})],
-    *[("systemType", value) for value in (1, None)],
-    *[("bindType", value) for value in ("transceiver", "TRX", "", 1, None, [], True)],
-    *[("useTls", value) for value in ("true", 1, 0, "", None)],
-    *[("tpsLimit.maxTps", value) for value in ("10", 10.5, True, None)],
-    *[("tpsLimit.burstMultiplier", value) for value in ("1.5", True, None, [1.5])],
-    *[("tpsLimit.enforcementMode", value) for value in ("hard_reject", "", 1, None)],
-    *[("backupOperatorId", value) for value in (1, True, "", "x", [NOBODY])],
-    *[("notes", value) for value in (1, None, [])],
-    *[("contacts", value) for value in ("noc", None, {}, 1)],
-    *[("tags", value) for value in ("emea", None, {"0": "x"})],
-    *[("password", value) for value in (12345678, None, ["x"], {}, True)],
-]
+WRONG_VALUES: dict[str, tuple[Any, ...]] = {
+    "name": (1, True, None, [], {}, ["Comium"]),
+    "host": (1, None, ["smpp"]),
+    "port": ("2775", 2775.0, 2775.5, True, None, [], {}),
+    "systemId": (80, None, {}),
+    "systemType": (1, None),
+    "bindType": ("transceiver", "TRX", "", 1, None, [], True),
+    "useTls": ("true", 1, 0, "", None),
+    "tpsLimit.maxTps": ("10", 10.5, True, None),
+    "tpsLimit.burstMultiplier": ("1.5", True, None, [1.5]),
+    "tpsLimit.enforcementMode": ("hard_reject", "", 1, None),
+    "backupOperatorId": (1, True, "", "x", [NOBODY]),
+    "notes": (1, None, []),
+    "contacts": ("noc", None, {}, 1),
+    "tags": ("emea", None, {"0": "x"}),
+    "password": (12345678, None, ["x"], {}, True),
+}
+WRONG_TYPES = [(field, value) for field, values in WRONG_VALUES.items() for value in values]
 
 
 @pytest.mark.parametrize(("field", "value"), WRONG_TYPES, ids=[f"{field}-{value!r}" for field, value in WRONG_TYPES])
@@ -153,6 +154,7 @@ def test_it_says_what_is_missing(api: APIClient) -> None:
     found = errors(api.post(OPERATORS, {}))
     assert found == dict.fromkeys(["name", "host", "systemId", "tpsLimit", "password"], "This field is required.")
     assert errors(api.post(OPERATORS, {**SMALLEST, "tpsLimit": {}})) == {"tpsLimit.maxTps": "This field is required."}
+    odd: Any
     for odd in (None, [], 10, "10"):
         assert set(errors(api.post(OPERATORS, {**SMALLEST, "tpsLimit": odd}))) == {"tpsLimit"}
 
