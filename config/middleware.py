@@ -59,13 +59,12 @@ def level(request: HttpRequest, response: HttpResponseBase) -> int:
 
 def known_user(request: HttpRequest) -> dict[str, Any]:
     """Name the user if the view has asked for one; asking now could cost a query, or fail."""
-    user = request.__dict__.get("user")
+    user: Any = request.__dict__.get("user")
     if isinstance(user, LazyObject) and user.__dict__.get("_wrapped", empty) is empty:
         return {}
     if not getattr(user, "is_authenticated", False):
         return {}
-    name = getattr(user, "sub", None) or getattr(user, "username", None)
-    return {"adminId": name} if name else {}
+    return {"adminId": user.get_username()}
 
 
 class SecurityHeadersMiddleware:
@@ -79,6 +78,7 @@ class SecurityHeadersMiddleware:
         "Cross-Origin-Resource-Policy": "same-origin",
         "Cache-Control": "no-store",
     }
+    NOTHING_ALLOWED: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -87,6 +87,9 @@ class SecurityHeadersMiddleware:
         response = self.get_response(request)
         for name, value in self.HEADERS.items():
             response.headers.setdefault(name, value)
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            # Redirects and refusals of the middleware outside django-csp's.
+            response.headers.setdefault("Content-Security-Policy", self.NOTHING_ALLOWED)
         return response
 
 

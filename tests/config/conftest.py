@@ -54,11 +54,15 @@ def spans(exporter: InMemorySpanExporter) -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def postgres_away(transactional_db: None, postgres_server: Postgres) -> Iterator[Postgres]:
-    """Stop PostgreSQL for one test; `start()` brings it back earlier."""
+def postgres_away(transactional_db: None, postgres_server: Postgres) -> Iterator[Callable[[], None]]:
+    """Stop PostgreSQL for one test; calling the value brings it back earlier."""
     from django.db import connection
 
+    def come_back() -> None:
+        postgres_server.start()
+        # A server drops the broken connection at the end of each request, but Django's test client does not.
+        connection.close()
+
     postgres_server.stop()
-    yield postgres_server
-    postgres_server.start()
-    connection.close()  # the broken one; the next query opens another
+    yield come_back
+    come_back()

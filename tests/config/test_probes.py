@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -22,7 +22,6 @@ from operators.vault import Role, vault
 if TYPE_CHECKING:
     from deploy.dev.nats import Nats
     from deploy.dev.openbao import OpenBao
-    from deploy.dev.postgres import Postgres
 
 
 @pytest.fixture(autouse=True)
@@ -75,12 +74,14 @@ def test_it_is_ready_when_all_four_answer() -> None:
     }
 
 
-def test_it_is_alive_without_any_store(postgres_away: Postgres) -> None:
+def test_it_is_alive_without_any_store(postgres_away: Callable[[], None]) -> None:
     response = Client().get("/health/live")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_it_names_a_database_that_is_away_and_heals(postgres_away: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_names_a_database_that_is_away_and_heals(
+    postgres_away: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = Client()
     response = client.get("/health/ready")
     checks = response.json()["checks"]
@@ -88,7 +89,7 @@ def test_it_names_a_database_that_is_away_and_heals(postgres_away: Postgres, mon
     assert checks["database"] == {"ok": False, "reason": "PostgreSQL: no connection"}
     assert not checks["migrations"]["ok"]
     assert checks["vault"]["ok"] and checks["nats"]["ok"]
-    postgres_away.start()
+    postgres_away()
     monkeypatch.setattr(probes, "readiness", Readiness(readiness.checks))
     assert client.get("/health/ready").status_code == 200
 
@@ -231,7 +232,7 @@ def test_it_reads_the_backlog_from_partial_indexes() -> None:
     assert "outbox_pending_by_age" in plan and "outbox_parked" in plan
 
 
-def test_it_shows_metrics_while_the_database_is_away(postgres_away: Postgres) -> None:
+def test_it_shows_metrics_while_the_database_is_away(postgres_away: Callable[[], None]) -> None:
     before = families(Client().get("/metrics").content.decode())
     response = Client().get("/metrics")
     shown = families(response.content.decode())

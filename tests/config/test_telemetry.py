@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from django.test import Client
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from rest_framework.test import APIClient
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def by_name(spans: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    return {span.name: span for span in spans.get_finished_spans()}
+
+
+def parent(span: ReadableSpan) -> int:
+    assert span.parent is not None
+    return span.parent.span_id
+
+
+@pytest.mark.django_db
+def test_it_makes_one_server_span_per_request_under_the_callers_trace(spans: InMemorySpanExporter) -> None:
+    Client().get("/admin/login/?next=/admin/&password=canary", headers={"traceparent": PARENT})
+    (span,) = spans.get_finished_spans()
+    assert span.name == "GET admin/login/"
+    assert span.kind is SpanKind.SERVER
+    assert format(span.get_span_context().trace_id, "032x") == PARENT.split("-")[1]
+    assert dict(span.attributes or {}) == {
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "http.route": "admin/login/",
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
+    }
+    assert span.resource.attributes["service.name"] == "operator-management-service"
+    assert span.resource.attributes["ops.process"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/health/live", "/metrics", "/static/admin/css/base.css"])
+def test_it_makes_no_span_of_probes_metrics_and_static_files(spans: InMemorySpanExporter, path: str) -> None:
+    with closing(Client().get(path)) as response:
+        assert response.status_code == 200
+    assert spans.get_finished_spans() == ()
+
+
+@pytest.mark.django_db
+def test_it_answers_a_foreign_host_with_headers_and_without_a_fault(spans: InMemorySpanExporter) -> None:
+    response = Client(headers={"host": "evil.example"}).get("/admin/")
+    assert response.status_code == 400
+    assert response["X-Request-ID"] and response["Permissions-Policy"]
+
+
+def test_it_exports_the_type_of_an_exception_and_not_its_text(spans: InMemorySpanExporter) -> None:
+    with (
+        pytest.raises(ValueError, match="canary"),
+        trace.get_tracer("tests").start_as_current_span("fails", attributes={"url.query": "canary", "ops.action": "x"}),
+    ):
+        raise ValueError("canary")
+    (span,) = spans.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description is None
+    assert [dict(event.attributes or {}) for event in span.events] == [{"exception.type": "ValueError"}]
+    assert "canary" not in span.to_json()
+    assert dict(span.attributes or {}) == {"ops.action": "x"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_shows_the_creation_of_an_operator_as_one_trace(api: APIClient, spans: InMemorySpanExporter) -> None:
+    body = {
+        "name": "Traced",
+        "host": "smpp.traced.example",
+        "port": 2775,
+        "systemId": "traced",
+        "bindType": "TRANSCEIVER",
+        "tpsLimit": {"maxTps": 10},
+        "password": "canary-8",
+    }
+    response = api.post("/v1/admin/operators", body, format="json")
+    assert response.status_code == 201, response.json()
+    operator_id = response.json()["operatorId"]
+    seen = by_name(spans)
+    create = seen["ops.admin.createOperator"]
+    assert (create.attributes or {})["ops.operator_id"] == operator_id
+    assert (create.attributes or {})["ops.action"] == "create"
+    for name in ("ops.vault.writeCredentials", "ops.pg.insertOperator", "ops.outbox.append"):
+        assert parent(seen[name]) == create.get_span_context().span_id
+    path = f"ops/operators/{operator_id}/credentials"
+    assert str((seen["ops.vault.writeCredentials"].attributes or {})["vault.path"]).endswith(path)
+    assert (seen["ops.pg.insertOperator"].attributes or {})["ops.operator_id"] == operator_id
+    (server,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+    assert parent(create) == server.get_span_context().span_id
+    assert "canary" not in "".join(span.to_json() for span in spans.get_finished_spans())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_carries_the_trace_into_the_outbox_and_the_audit_trail(api: APIClient) -> None:
+    from operators.models import AuditEntry, OutboxEvent
+    from tests.factories import make_operator
+
+    with trace.get_tracer("tests").start_as_current_span("outer") as outer:
+        operator = make_operator()
+    trace_id = format(outer.get_span_context().trace_id, "032x")
+    assert OutboxEvent.objects.get(operator_id=operator.id).traceparent.split("-")[1] == trace_id
+    assert AuditEntry.objects.get(operator=operator).trace_id == trace_id
