@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run stack test lint format shell bench faults browser venv venv-dev packages clean
+.PHONY: help run stack test lint format shell openapi bench faults browser venv venv-dev packages clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS=$$'\t' read -r name text; do \
@@ -22,12 +22,12 @@ test: venv-dev packages lint ## run all checks and tests, on servers of their ow
 	$(PY) -m pytest
 
 # These checks only read the code: they need settings that load, and no servers behind them.
-lint: export OPS_ENV := test
-lint: export OPS_DOTENV := /dev/null
-lint: export SECRET_KEY := only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz
-lint: export DATABASE_URL := postgres://nobody@127.0.0.1:1/none
-lint: export NATS_URL := nats://127.0.0.1:1
-lint: export VAULT_ADDR := http://127.0.0.1:1
+lint openapi: export OPS_ENV := test
+lint openapi: export OPS_DOTENV := /dev/null
+lint openapi: export SECRET_KEY := only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz
+lint openapi: export DATABASE_URL := postgres://nobody@127.0.0.1:1/none
+lint openapi: export NATS_URL := nats://127.0.0.1:1
+lint openapi: export VAULT_ADDR := http://127.0.0.1:1
 lint: venv-dev ## check style, types, import directions, migrations and settings
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -42,6 +42,9 @@ format: venv-dev ## rewrite the code in the house style
 
 shell: venv ## open a Python shell with the models loaded, on the stack that runs
 	$(PY) manage.py shell
+
+openapi: venv ## write docs/openapi.yaml anew from the code
+	$(PY) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
 bench: venv-dev packages ## measure the outbox against the bare limit
 	$(PY) -m tests.bench

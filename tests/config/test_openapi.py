@@ -12,8 +12,6 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
 
 from config.problems import CODES, TITLES
 from config.schema import Generator
@@ -25,7 +23,8 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return Generator().get_schema(public=True)
+    made: dict[str, Any] = Generator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    return made
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -36,7 +35,8 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def test_its_file_is_what_the_code_says(document: dict[str, Any]) -> None:
-    assert FILE.read_bytes() == OpenApiYamlRenderer().render(document), "run: make openapi"
+    rendered = OpenApiYamlRenderer().render(document)  # type: ignore[no-untyped-call]
+    assert FILE.read_bytes() == rendered, "run: make openapi"
 
 
 def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
@@ -67,7 +67,7 @@ def routes(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_it_names_groups_and_guards_every_operation(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 13
     for path, method, operation in operations(document):
         assert operation["tags"] == ["Operators"], (path, method)
         assert operation["security"] == [{"bearer": []}], (path, method)
@@ -78,7 +78,6 @@ def test_it_names_groups_and_guards_every_operation(document: dict[str, Any]) ->
 
 def test_its_examples_keep_its_own_rules(document: dict[str, Any]) -> None:
     shown = 0
-    registry = Registry().with_resource("", Resource.from_contents(document, DRAFT202012))
     for path, method, operation in operations(document):
         contents = [(status, answer.get("content", {})) for status, answer in operation["responses"].items()]
         if "requestBody" in operation:
@@ -86,7 +85,7 @@ def test_its_examples_keep_its_own_rules(document: dict[str, Any]) -> None:
         for status, content in contents:
             for media_type, media in content.items():
                 assert media.get("examples"), (path, method, status)
-                validator = OAS31Validator(media["schema"], registry=registry)
+                validator = OAS31Validator({**media["schema"], "components": document["components"]})
                 for name, example in media["examples"].items():
                     problems = [error.message for error in validator.iter_errors(example["value"])]
                     assert not problems, (path, method, status, name)
