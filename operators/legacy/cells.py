@@ -127,7 +127,7 @@ def read_prefixes(text: str) -> tuple[str, ...]:
         try:
             validators.validate_prefix(prefix)
         except ValidationError as error:
-            raise ValidationError(f"{error.messages[0]} Number {number} of {len(prefixes)} is not.") from None
+            raise ValidationError(f"{error.messages[0]} Number {number} of the {len(prefixes)} is none.") from None
     return tuple(dict.fromkeys(prefixes))
 
 

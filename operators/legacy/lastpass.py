@@ -24,7 +24,7 @@ SECURE_NOTE_HOST: Final = "sn"
 HTML_ESCAPED: Final = re.compile(r"&(?:amp|lt|gt|quot|#39);")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Account:
     """One entry of the export that holds a password."""
 

@@ -47,7 +47,7 @@ class Fault:
     rule: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where to bind and as whom, with the host as it is stored and compared."""
 

@@ -29,7 +29,18 @@ from operators.models import AuditEntry, CredentialAttempt, LegacyRow, LegacyRun
 from operators.secrets import Secret
 from operators.vault import Role, vault
 from tests.factories import ALICE, make_operator
-from tests.legacy_files import EXPORT, GOOD, SHEET, carriers, expected_rows, export, export_for, sheet, write_files
+from tests.legacy_files import (
+    EXPORT,
+    GOOD,
+    SHEET,
+    as_csv,
+    carriers,
+    expected_rows,
+    export,
+    export_for,
+    sheet,
+    write_files,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -284,6 +295,27 @@ def test_it_stops_when_vault_is_sealed_and_carries_on_later(
     assert again.returncode == 0
     assert read_report(report)["tally"] == {"created": ROWS - done, "skipped": done, "failed": 0}
     assert Operator.objects.filter(status=Status.ACTIVE).count() == ROWS
+
+
+def test_it_changes_nothing_while_vault_is_sealed_but_still_foretells(
+    tmp_path: Path, openbao: OpenBao, capsys: pytest.CaptureFixture[str]
+) -> None:
+    titles = [*list(GOOD)[:-1], "Owner"]
+    data = as_csv([titles, [GOOD.get(title, "Ann") for title in titles]])
+    path, credentials = write_files(tmp_path, data, export_for([{}], password="s3cr3t-8"))
+    openbao.seal()
+    try:
+        assert migrate(path, "--credentials", credentials, "--dry-run").returncode == 0
+        with pytest.raises(CommandError, match="sealed") as caught:
+            migrate(path, "--credentials", credentials, "--report", tmp_path / "report.json")
+    finally:
+        openbao.unseal()
+    assert caught.value.returncode == 3
+    assert read_report(tmp_path / "report.json") == {"tally": {"created": 0, "skipped": 0, "failed": 0}, "rows": []}
+    assert not Operator.objects.exists()
+    assert not CredentialAttempt.objects.exists()
+    errors = capsys.readouterr().err
+    assert "no column Notes" in errors and "mean nothing here: Owner" in errors
 
 
 def test_it_stops_between_two_rows_when_asked_to(process_env: dict[str, str], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 import signal
 import stat
@@ -74,11 +75,7 @@ class Command(BaseCommand):
             ) from None
         finally:
             if export is not None:
-                self.stdout.write(
-                    f"\nThe export holds every password in plain text. Destroy it as soon as the migration is done:\n"
-                    f"  shred -u {export}\n"
-                    "and empty the downloads folder, the bin and any backup that has a copy."
-                )
+                self._remind(export)
 
     def _run(self, **options: Any) -> None:
         is_rollback = options["rollback"] is not None
@@ -172,6 +169,13 @@ class Command(BaseCommand):
     def _conclude(self, report: Report) -> None:
         report.write()
         self.stdout.write("\n" + ", ".join(f"{count:,} {outcome}" for outcome, count in report.tally.items()))
+
+    def _remind(self, export: Path) -> None:
+        way = f"\n  shred -u {shlex.quote(str(export))}" if export.is_file() else ""
+        self.stdout.write(
+            "\nThe export holds every password in plain text. Destroy it as soon as the migration is done:"
+            f"{way}\nand empty the downloads folder, the bin and any backup that has a copy."
+        )
 
     def _say(self, text: str) -> None:
         self.stderr.write(text, style_func=str)
