@@ -130,12 +130,13 @@ class Drainer:
 
     async def _listen(self, pending: PendingEvents) -> None:
         """Sleep until a commit wakes us, a rest is over or a second has passed: the wake-up is a hint, no more."""
-        soonest = min((rest.until for rest in self._rests.values()), default=float("inf"))
+        now = time.monotonic()
+        soonest = min((rest.until - now for rest in self._rests.values() if rest.until > now), default=POLL_SECONDS)
         # The socket turns readable by itself when a notification arrives; the next statement consumes it.
         loop, handle = asyncio.get_running_loop(), pending.connection.fileno()
         loop.add_reader(handle, self._wake.set)
         try:
-            await self._pause(min(POLL_SECONDS, max(0.0, soonest - time.monotonic())))
+            await self._pause(min(POLL_SECONDS, soonest))
         finally:
             loop.remove_reader(handle)
 
@@ -175,15 +176,19 @@ class Drainer:
         ]
 
     def _note_streams(self, outcome: Outcome) -> None:
+        now = time.monotonic()
         for name, reason in outcome.away.items():
             rest = self._rests.get(name)
             if rest is None:
                 logger.warning("broker away", extra={"action": "drain_outbox", "stream": name, "error": reason})
             seconds = FIRST_REST_SECONDS if rest is None else min(rest.seconds * 2, LONGEST_REST_SECONDS)
-            self._rests[name] = Rest(seconds, time.monotonic() + seconds)
-        for name in {acknowledged.stream for acknowledged in outcome.acknowledged} - outcome.away.keys():
-            if self._rests.pop(name, None) is not None:
-                logger.info("broker back", extra={"action": "drain_outbox", "stream": name})
+            self._rests[name] = Rest(seconds, now + seconds)
+        if not outcome.acknowledged:
+            return
+        # A stream rests because it refused, or because the connection was lost: then any answer ends its rest.
+        for name in [name for name, rest in self._rests.items() if rest.until <= now and name not in outcome.away]:
+            del self._rests[name]
+            logger.info("broker back", extra={"action": "drain_outbox", "stream": name})
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[PendingEvents]:

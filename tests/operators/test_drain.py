@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 
+from deploy.dev.nats import Nats
 from operators import jetstream
 from operators.drain import Drainer
 from operators.models import IdempotencyRecord, OutboxEvent
@@ -368,6 +369,43 @@ def test_it_deletes_what_was_kept_long_enough() -> None:
     OutboxEvent.objects.filter(id=ids[2]).update(published_at=old)
     asyncio.run(step())
     assert OutboxEvent.objects.filter(id=ids[2]).exists()
+
+
+def test_it_sleeps_when_there_is_nothing_to_do_also_after_an_outage(nats_server: Nats) -> None:
+    class CountingDrainer(Drainer):
+        steps = 0
+
+        async def step(self, pending: PendingEvents) -> bool:
+            self.steps += 1
+            return await super().step(pending)
+
+    async def main() -> int:
+        drainer = CountingDrainer(batch=10, max_attempts=8)
+        running = asyncio.create_task(drainer.run())
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(nats_server.start)
+        while await asyncio.to_thread(count_pending):
+            await asyncio.sleep(0.05)
+        before = drainer.steps
+        await asyncio.sleep(2.2)
+        drainer.stop()
+        await running
+        return drainer.steps - before
+
+    def count_pending() -> int:
+        try:
+            return OutboxEvent.objects.pending().count()
+        finally:
+            connection.close()
+
+    fill(5, operators=some_operators(1))
+    nats_server.stop()
+    try:
+        # One look a second, and one each for what ends: the batch, the sleep.
+        assert asyncio.run(main()) <= 5
+    finally:
+        nats_server.start()
+    assert compare(read_stream()).is_clean
 
 
 def test_it_says_through_its_exit_code_that_something_stayed(small_messages_only: None) -> None:
