@@ -111,6 +111,12 @@ class SourceFilter(admin.SimpleListFilter):
         return queryset.filter(source=source) if (source := self.value()) else queryset
 
 
+class WhenFilter(admin.DateFieldListFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "when"
+
+
 class DeliveryFilter(admin.SimpleListFilter):
     title = "delivery"
     parameter_name = "delivery"

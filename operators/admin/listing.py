@@ -23,6 +23,9 @@ from operators.errors import OperatorError
 from operators.models import BindType, HealthState, Operator, OperatorQuerySet, Status
 
 MOST_AT_ONCE: Final = 200
+SELECT_ALL: Final = SafeString(
+    '<input type="checkbox" id="action-toggle" aria-label="Select all operators of this page">'
+)
 BIND_SHORT: Final[dict[str, str]] = {BindType.TRANSCEIVER: "TRX", BindType.TRANSMITTER: "TX", BindType.RECEIVER: "RX"}
 
 
@@ -58,11 +61,21 @@ class ListPage(TypedAdmin[Operator]):
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
 
+    @admin.display(description=SELECT_ALL)
+    def action_checkbox(self, operator: Operator) -> SafeString:
+        """Draw what Django draws, without rendering a widget's template for each row: a fifth of the page's time."""
+        return format_html(
+            '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="Select {} for an action">',
+            helpers.ACTION_CHECKBOX_NAME,
+            operator.pk,
+            operator.name,
+        )
+
     @admin.display(description="name", ordering="name")
     def name_and_tags(self, operator: Operator) -> SafeString:
         return format_html('{} <span class="chips">{}</span>', operator.name, badges.chips(operator.tags))
 
-    @admin.display(description="host and port", ordering="host")
+    @admin.display(description="host", ordering="host")
     def address(self, operator: Operator) -> SafeString:
         # Long names may break at their dots.
         labels = format_html_join(SafeString(".<wbr>"), "{}", ((part,) for part in badges.address(operator).split(".")))
@@ -90,7 +103,7 @@ class ListPage(TypedAdmin[Operator]):
             f"{operator.max_tps:,}",
         )
 
-    @admin.display(description="password age", ordering="-credential_rotated_at")
+    @admin.display(description="password", ordering="-credential_rotated_at")
     def password_age(self, operator: Operator) -> SafeString:
         return badges.password_age(operator)
 

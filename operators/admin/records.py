@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from operators.admin import badges
 from operators.admin.base import ReadOnlyAdmin, parse_uuid
-from operators.admin.filters import ActorFilter, DeliveryFilter, SourceFilter
+from operators.admin.filters import ActorFilter, DeliveryFilter, SourceFilter, WhenFilter
 from operators.admin.history import changes_of, label_of
 from operators.models import AuditEntry, LegacyRow, LegacyRun, Operator, OutboxEvent, OutboxQuerySet
 
@@ -24,7 +24,7 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     fields = ("at", "operator", "version", "action", "actor", "source", "reason", "differences", "trace_id")
     readonly_fields = fields
     list_display = ("moment", "operator", "action", "fields_changed", "actor", "source", "reason")
-    list_filter = ("action", ActorFilter, SourceFilter, "at")
+    list_filter = ("action", ActorFilter, SourceFilter, ("at", WhenFilter))
     list_select_related = ("operator",)
     ordering = ("-id",)
     search_fields = ("operator__name", "actor", "reason")
@@ -78,7 +78,7 @@ class OutboxEventAdmin(ReadOnlyAdmin[OutboxEvent]):
         "attempts",
         "last_error",
     )
-    list_filter = (DeliveryFilter, "subject", "created_at")
+    list_filter = (DeliveryFilter, "subject", ("created_at", WhenFilter))
     ordering = ("-id",)
     search_fields = ("operator_id__exact", "event_id__exact")
     search_help_text = "An operator ID or an event ID."

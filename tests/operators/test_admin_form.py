@@ -61,7 +61,7 @@ def test_it_asks_for_a_password_at_creation(staff_client: Client) -> None:
     ],
 )
 def test_it_names_the_wrong_field_and_never_repeats_the_password(staff_client: Client, field: str, wrong: str) -> None:
-    response = staff_client.post(ADD, typed(**({"password": CANARY} | {field: wrong})))
+    response = staff_client.post(ADD, typed(None, **({"password": CANARY} | {field: wrong})))
 
     assert response.status_code == 200
     assert list(response.context["adminform"].form.errors) == [field]

@@ -239,7 +239,7 @@ def test_it_makes_a_bulk_move_through_the_actions(staff_client: Client) -> None:
 
 
 def test_it_reports_by_name_which_part_of_a_bulk_move_failed(staff_client: Client, monkeypatch: Any) -> None:
-    from operators.admin import listing, moves
+    from operators.admin import moves
     from operators.errors import VaultUnavailable
 
     good, bad = make_operator(name="Good"), make_operator(name="Bad")
@@ -250,7 +250,7 @@ def test_it_reports_by_name_which_part_of_a_bulk_move_failed(staff_client: Clien
         return actions.delete_operator(**arguments)
 
     move = moves.Move(**{**vars(moves.DELETE), "run": fails_for_one})
-    monkeypatch.setitem(listing.BULK_MOVES, "delete_selected", move)
+    monkeypatch.setitem(moves.BULK_MOVES, "delete_selected", move)
     bulk(staff_client, "delete_selected", [good, bad], confirmed="yes")
 
     shown = staff_client.get(LIST).content.decode()
