@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 
@@ -17,6 +18,7 @@ from django.conf import settings
 from django.db import connection
 
 from deploy.dev.nats import Nats
+from deploy.dev.ports import free_port
 from operators import jetstream
 from operators.drain import Drainer
 from operators.models import OutboxEvent
@@ -197,8 +199,9 @@ def test_it_comes_back_when_the_database_ends_its_session(drainers: Callable[...
 
 
 def test_it_finishes_the_batch_when_asked_to_end(process_env: dict[str, str]) -> None:
+    port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "manage.py", "drain_outbox", "--batch=50"],
+        [sys.executable, "manage.py", "drain_outbox", "--batch=50", f"--metrics-port={port}"],
         cwd=settings.BASE_DIR,
         env=process_env,
         stderr=subprocess.PIPE,
@@ -206,18 +209,21 @@ def test_it_finishes_the_batch_when_asked_to_end(process_env: dict[str, str]) ->
     )
     try:
         wait_for(lambda: leader() is not None)
-        fill(3000, operators=some_operators(5))
+        fill(5000, operators=some_operators(5))
         wait_for(lambda: OutboxEvent.objects.exclude(published_at=None).exists())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            metrics = answer.read().decode()
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=10)
     finally:
         process.kill()
     assert process.returncode == 0
     assert "Traceback" not in errors
+    assert 'ops_nats_publish_total{event="updated",result="ok"}' in metrics
 
     messages, marked = read_stream(), OutboxEvent.objects.exclude(published_at=None).count()
     # Whole batches, each of them written down: nothing was left half done.
-    assert 0 < marked < 3000
+    assert 0 < marked < 5000
     assert marked == len(messages)
     assert marked % 50 == 0
 

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import REGISTRY
 
 from deploy.dev.nats import Nats
+from deploy.dev.ports import free_port
 from operators import jetstream
 from operators.drain import Drainer
 from operators.models import IdempotencyRecord, OutboxEvent
@@ -415,6 +416,31 @@ def test_it_says_through_its_exit_code_that_something_stayed(small_messages_only
     with pytest.raises(SystemExit) as ended:
         call_command("drain_outbox", once=True)
     assert ended.value.code == 1
+
+
+def test_it_says_that_the_database_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "PORT", free_port())
+    with pytest.raises(CommandError, match=r"^The database does not answer\.$"):
+        call_command("drain_outbox", once=True)
+
+
+def test_it_leaves_the_work_to_a_drainer_that_has_the_lead(drain_now: Drain) -> None:
+    async def with_a_leader() -> tuple[bool, bool]:
+        async with await psycopg.AsyncConnection.connect(**connection_parameters(), autocommit=True) as leader:
+            assert await PendingEvents(leader).lead()
+            is_clean = await Drainer(batch=10, max_attempts=8).drain()
+            await asyncio.to_thread(add_one)
+            return is_clean, await Drainer(batch=10, max_attempts=8).drain()
+
+    def add_one() -> None:
+        fill(1, operators=some_operators(1))
+        connection.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("operators.drain.LEAD_SECONDS", 0.3)
+        assert asyncio.run(with_a_leader()) == (True, False)
+    assert read_stream() == []
+    assert drain_now()
 
 
 def test_it_refuses_a_senseless_batch() -> None:
