@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,12 +49,11 @@ def no_given_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that PostgreSQL's own user can reach when the tests run as root."""
-    path = tmp_path_factory.mktemp("stack")
-    for parent in (path, *path.parents[:2]):
-        parent.chmod(0o711)
-    return path / ".dev"
+def base_dir() -> Iterator[Path]:
+    """A directory that PostgreSQL's own user can reach when the tests run as root; pytest closes its own to others."""
+    with tempfile.TemporaryDirectory(prefix="ops-stack-") as home:
+        Path(home).chmod(0o711)
+        yield Path(home) / ".dev"
 
 
 @pytest.fixture
