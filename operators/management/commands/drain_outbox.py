@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
+from operators import backlog
 from operators.drain import Drainer
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         if not 1 <= batch <= 5000:
             raise CommandError("--batch lies between 1 and 5000.")
         if metrics_port and not once:
+            backlog.register()
             start_http_server(metrics_port)
         drainer = Drainer(batch=batch, max_attempts=settings.OUTBOX_MAX_ATTEMPTS)
         try:
