@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from django.views.generic import TemplateView
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.schema import Generator
 
 
-class SchemaView(SpectacularAPIView):
+@cache
+def description() -> dict[str, Any]:
+    """Make the description once per process: it takes most of a second, and anybody may ask for it."""
+    made: dict[str, Any] = Generator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    return made
+
+
+class SchemaView(APIView):
     """Serve the description as YAML or JSON, by Accept or `?format=`."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    renderer_classes = SpectacularAPIView.renderer_classes
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response(description())
 
 
 class DocsView(TemplateView):

@@ -97,7 +97,7 @@ def _refusals(names: Sequence[str]) -> dict[Any, OpenApiResponse]:
     return {
         (status, PROBLEM_TYPE): OpenApiResponse(
             PROBLEM_REF,
-            description=" or ".join(problem.code for problem in problems),
+            description=" or ".join(dict.fromkeys(problem.code for problem in problems)),
             examples=[
                 OpenApiExample(problem.title_words, value=problem.body, media_type=PROBLEM_TYPE) for problem in problems
             ],

@@ -207,14 +207,14 @@ class TpsLimit(AdminView):
 class OperatorHistory(AdminView, ListAPIView[AuditEntry]):
     serializer_class = HistoryEntrySerializer
     queryset = AuditEntry.objects.all()
-    filter_backends = ()
 
     @schema.read_history
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        refuse_unknown(request, PAGING)
-        operator = find(self.kwargs["operator_id"])
-        self.queryset = AuditEntry.objects.filter(operator=operator)
         return super().get(request, *args, **kwargs)
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        refuse_unknown(self.request, PAGING)
+        return queryset.filter(operator=find(self.kwargs["operator_id"]))
 
 
 def find(operator_id: UUID) -> Operator:
