@@ -40,7 +40,7 @@ limit_request_field_size = 8190
 accesslog = None  # config.middleware writes one line per request, without the query
 
 
-class logger_class(Logger):  # noqa: N801 - gunicorn's name for the setting
+class logger_class(Logger):  # type: ignore[misc]  # noqa: N801 - gunicorn's name for the setting
     """Write gunicorn's own lines as the house does; with `logconfig_dict` it would turn its access log on."""
 
     def setup(self, cfg: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -18,6 +18,12 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 def by_name(spans: InMemorySpanExporter) -> dict[str, ReadableSpan]:
     return {span.name: span for span in spans.get_finished_spans()}
+
+
+def context(span: ReadableSpan) -> SpanContext:
+    found = span.get_span_context()
+    assert found is not None
+    return found
 
 
 def parent(span: ReadableSpan) -> int:
@@ -31,7 +37,7 @@ def test_it_makes_one_server_span_per_request_under_the_callers_trace(spans: InM
     (span,) = spans.get_finished_spans()
     assert span.name == "GET admin/login/"
     assert span.kind is SpanKind.SERVER
-    assert format(span.get_span_context().trace_id, "032x") == PARENT.split("-")[1]
+    assert format(context(span).trace_id, "032x") == PARENT.split("-")[1]
     assert dict(span.attributes or {}) == {
         "http.request.method": "GET",
         "http.response.status_code": 200,
@@ -91,12 +97,12 @@ def test_it_shows_the_creation_of_an_operator_as_one_trace(api: APIClient, spans
     assert (create.attributes or {})["ops.operator_id"] == operator_id
     assert (create.attributes or {})["ops.action"] == "create"
     for name in ("ops.vault.writeCredentials", "ops.pg.insertOperator", "ops.outbox.append"):
-        assert parent(seen[name]) == create.get_span_context().span_id
+        assert parent(seen[name]) == context(create).span_id
     path = f"ops/operators/{operator_id}/credentials"
     assert str((seen["ops.vault.writeCredentials"].attributes or {})["vault.path"]).endswith(path)
     assert (seen["ops.pg.insertOperator"].attributes or {})["ops.operator_id"] == operator_id
     (server,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
-    assert parent(create) == server.get_span_context().span_id
+    assert parent(create) == context(server).span_id
     assert "canary" not in "".join(span.to_json() for span in spans.get_finished_spans())
 
 
