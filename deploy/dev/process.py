@@ -14,6 +14,9 @@ DeathSignal = Literal["INT", "TERM", "KILL"]
 # Servers read PG*, BAO_*, VAULT_* and GO* variables, which the developer has set for something else.
 PLAIN_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": "/"}
 
+# A small Linux has no `ps`, and macOS no /proc.
+PROC = Path("/proc")
+
 _launcher: ThreadPoolExecutor | None = None
 
 
@@ -68,22 +71,33 @@ def spawn(
 
 
 def command_line(pid: int) -> str:
-    """Read the command line of a process; empty when there is no such process."""
-    proc = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            return ""
-    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return listed.stdout.strip()
+    """Read the command line of a process; empty when there is no such process, or only its exit code is left."""
+    if not PROC.exists():
+        return _ps("-o", "command=", "-p", str(pid)).strip()
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def children(pid: int) -> list[int]:
     """List the processes that this one has started and that are still there."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False)
-    pairs = [line.split() for line in listed.stdout.splitlines()]
-    return [int(child) for child, parent in pairs if int(parent) == pid]
+    if not PROC.exists():
+        pairs = [line.split() for line in _ps("-A", "-o", "pid=,ppid=").splitlines()]
+        return [int(child) for child, parent in pairs if int(parent) == pid]
+    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit() and _parent(entry) == pid]
+
+
+def _parent(entry: Path) -> int | None:
+    try:
+        # The name, in brackets, may hold spaces and brackets; after the last one come state and parent.
+        return int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return None
+
+
+def _ps(*options: str) -> str:
+    return subprocess.run(["ps", *options], capture_output=True, text=True, check=False).stdout
 
 
 def venv_program(name: str) -> str:
