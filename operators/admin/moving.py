@@ -38,6 +38,7 @@ class MovePages(TypedAdmin[Operator]):
                 name=f"operators_operator_{move.name}",
             )
             for move in MOVES.values()
+            if move.name != "delete"  # Django's own address for it leads to delete_view
         ]
         return [*pages, *super().get_urls()]
 

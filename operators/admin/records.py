@@ -108,9 +108,7 @@ class OutboxEventAdmin(ReadOnlyAdmin[OutboxEvent]):
 
     @admin.display(description="operator")
     def operator_link(self, event: OutboxEvent) -> SafeString:
-        name = getattr(event, "operator_name", None)
-        if name is None:
-            return format_html('<span class="mono">{}</span>', event.operator_id)
+        name = getattr(event, "operator_name", None) or event.operator_id
         return format_html(
             '<a href="{}">{}</a>', reverse("admin:operators_operator_change", args=[event.operator_id]), name
         )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Final
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Request
 from pytest_django.live_server_helper import LiveServer
 
 from operators import actions
@@ -23,29 +21,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PATIENCE: Final = 15_000  # ms
 # A refused form answers with its own status, and Chromium reports that on the console as well.
 EXPECTED: Final = ("the server responded with a status of 409", "the server responded with a status of 404")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _queries_beside_the_browser(monkeypatch_module: pytest.MonkeyPatch) -> None:
-    # Playwright keeps an event loop in this thread, which Django takes for a coroutine that must not block.
-    monkeypatch_module.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.fail("The browser tests need Chromium: install it, or name it in CHROMIUM.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Visit:
@@ -174,6 +149,18 @@ def test_it_moves_several_operators_at_once(visit: Visit) -> None:
     visit.page.wait_for_selector("text=done for One, Two")
 
     assert set(Operator.objects.values_list("status", flat=True)) == {"ACTIVE"}
+    assert visit.complaints == []
+
+
+def test_it_turns_dark_when_asked(visit: Visit) -> None:
+    log_in(visit)
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = visit.page.evaluate(background)
+
+    visit.page.click(".theme-toggle")  # from what the system prefers to its opposite
+
+    assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert visit.page.evaluate(background) != light
     assert visit.complaints == []
 
 

@@ -237,6 +237,19 @@ def test_it_merges_a_change_of_another_field_and_saves_at_the_second_click(staff
     assert (operator.host, operator.max_tps, operator.use_tls, operator.version) == ("new.example", 20, True, 3)
 
 
+def test_it_takes_the_same_change_by_two_people_for_one(staff_client: Client, actor: Actor) -> None:
+    operator = make_operator(max_tps=10)
+    form = typed(operator, max_tps="20", name="Renamed")
+    actions.update_operator(actor=actor, operator_id=operator.pk, changes={"max_tps": 20})
+
+    response = staff_client.post(page("change", operator), form)
+
+    shown = response.context["adminform"].form
+    assert response.status_code == 412
+    assert "max_tps" not in shown.errors
+    assert (shown["max_tps"].value(), shown["name"].value()) == ("20", "Renamed")
+
+
 def test_it_refuses_a_ring_of_backups_at_the_field(staff_client: Client) -> None:
     first = make_operator()
     second = make_operator(backup_operator_id=first.pk)
@@ -254,8 +267,10 @@ def test_it_offers_live_operators_as_backup_but_not_the_one_itself(staff_client:
     field = {"app_label": "operators", "model_name": "operator", "field_name": "backup_operator", "term": "telco"}
 
     found = staff_client.get("/admin/autocomplete/", {**field, "not": str(operator.pk)}).json()["results"]
+    at_creation = staff_client.get("/admin/autocomplete/", field).json()["results"]
 
     assert [result["text"] for result in found] == ["Telco two"]
+    assert [result["text"] for result in at_creation] == ["Telco one", "Telco two"]
     widget = staff_client.get(page("change", operator)).content.decode()
     assert f"/admin/autocomplete/?not={operator.pk}" in widget
 

@@ -127,6 +127,16 @@ def test_it_rotates_a_password_on_a_page_of_its_own(staff_client: Client) -> Non
     assert AuditEntry.objects.get(action="rotate_credential").changes == {"credentials": [1, 2]}
 
 
+def test_it_warns_of_a_long_password_at_a_rotation(staff_client: Client) -> None:
+    operator = make_operator()
+
+    confirm(staff_client, "rotate", operator, password="nine-char")
+
+    html = staff_client.get(page("change", operator)).content.decode()
+    assert "longer than the 8 characters" in html
+    assert "nine-char" not in html
+
+
 @pytest.mark.parametrize("password", ["", "x" * 65, "pässword"])
 def test_it_refuses_a_wrong_new_password_without_repeating_it(staff_client: Client, password: str) -> None:
     operator = make_operator()

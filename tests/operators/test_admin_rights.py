@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.test import Client
 
 from operators import actions
@@ -104,6 +105,15 @@ def test_it_refuses_a_bulk_move_from_who_may_not_make_it() -> None:
 
     operator.refresh_from_db()
     assert not operator.is_deleted
+
+
+def test_it_shows_nothing_to_staff_without_rights(client: Client) -> None:
+    operator = make_operator(name="Comium")
+    client.force_login(get_user_model().objects.create_user("new", is_staff=True))
+
+    for url in (LIST, page("change", operator), page("history", operator), page("rotate", operator)):
+        assert client.get(url).status_code == 403
+    assert "Comium" not in client.get("/admin/").content.decode()
 
 
 def test_it_sends_strangers_to_the_login(client: Client) -> None:
