@@ -13,14 +13,14 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from nats.errors import Error as NatsError
-from operators.provisioning import provision_vault
 
 from config.devkeys import ensure_dev_keys
 from config.groups import ensure_groups
 from health.streams import TOPOLOGY as HEALTH_TOPOLOGY
 from operators.errors import VaultUnavailable
 from operators.jetstream import TOPOLOGY as OPERATOR_TOPOLOGY
-from operators.jetstream import provision
+from operators.jetstream import TopologyConflict, provision
+from operators.provisioning import provision_vault
 
 
 class Command(BaseCommand):
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         self.stdout.write("JetStream: streams, consumers, buckets")
         try:
             provision([*OPERATOR_TOPOLOGY, *HEALTH_TOPOLOGY])
-        except (NatsError, OSError, TimeoutError) as error:
+        except (NatsError, OSError, TimeoutError, TopologyConflict) as error:
             raise CommandError(f"NATS: {error}") from None
         self.stdout.write("staff groups")
         ensure_groups()
