@@ -83,7 +83,7 @@ STATEMENT_TIMEOUT = seconds("DATABASE_STATEMENT_TIMEOUT", default=15, low=1, hig
 LOCK_TIMEOUT = seconds("DATABASE_LOCK_TIMEOUT", default=5, low=0.1, high=600)
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db("DATABASE_URL")}
 DATABASES["default"] |= {
-    "ENGINE": "django_prometheus.db.backends.postgresql",
+    "ENGINE": "config.postgresql",  # django_prometheus's, with a bounded health check
     "CONN_MAX_AGE": 600,
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {

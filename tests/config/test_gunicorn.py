@@ -17,6 +17,7 @@ import pytest
 import requests
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import connection
 
 from deploy.dev.ports import free_port
 
@@ -81,6 +82,18 @@ def web(process_env: dict[str, str], tmp_path: Path) -> Iterator[Web]:
         process.wait()
 
 
+def logged_in(web: Web) -> tuple[requests.Session, str]:
+    """Log a superuser in; return the browser and a page that asks for session and user and nothing else."""
+    get_user_model().objects.create_superuser("carla", password=PASSWORD)
+    browser = requests.Session()
+    browser.get(f"{web.url}/admin/login/", timeout=5)
+    token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+    browser.post(f"{web.url}/admin/login/", {"username": "carla", "password": PASSWORD, **token}, timeout=5)
+    page = f"{web.url}/admin/password_change/"
+    assert browser.get(page, timeout=5, allow_redirects=False).status_code == 200
+    return browser, page
+
+
 def test_it_serves_logs_counts_and_stops_as_production_expects(web: Web) -> None:
     for _ in range(20):
         answer = requests.get(f"{web.url}/admin/login/?password=canary", timeout=5)
@@ -105,18 +118,7 @@ def test_it_serves_logs_counts_and_stops_as_production_expects(web: Web) -> None
 
 
 def test_it_answers_503_during_an_outage_and_heals_without_a_restart(web: Web, postgres_server: Postgres) -> None:
-    get_user_model().objects.create_superuser("carla", password=PASSWORD)
-    browser = requests.Session()
-    browser.get(f"{web.url}/admin/login/", timeout=5)
-    browser.post(
-        f"{web.url}/admin/login/",
-        {"username": "carla", "password": PASSWORD, "csrfmiddlewaretoken": browser.cookies["csrftoken"]},
-        timeout=5,
-    )
-    page = f"{web.url}/admin/password_change/"
-    assert browser.get(page, timeout=5, allow_redirects=False).status_code == 200
-    from django.db import connection
-
+    browser, page = logged_in(web)
     postgres_server.stop()
     try:
         for _ in range(8):  # every worker and thread with a connection meets it
@@ -146,3 +148,17 @@ def test_it_refuses_to_start_with_wrong_settings(process_env: dict[str, str]) ->
     assert done.returncode == 1
     assert "config.E001" in done.stderr
     assert "config.E006" in done.stderr
+
+
+def test_it_answers_503_while_postgresql_is_frozen(web: Web, postgres_server: Postgres) -> None:
+    browser, page = logged_in(web)
+
+    postgres_server.pause()
+    try:
+        for _ in range(4):
+            started = time.monotonic()
+            assert browser.get(page, timeout=15, allow_redirects=False).status_code == 503
+            assert time.monotonic() - started < WITHIN + 1  # health check and connect, 2 s each
+    finally:
+        postgres_server.resume()
+    assert browser.get(page, timeout=5, allow_redirects=False).status_code == 200
