@@ -86,39 +86,39 @@ class Login:
         if not is_usable:
             self._start()
             return
-        # Written before the attempt: whatever becomes of it, the next one waits.
-        self._due_at = time.monotonic() + RETRY_SECONDS
+        # Written before the attempt: whatever becomes of it, the next one waits, but not beyond the token's end.
+        self._due_at = min(time.monotonic() + RETRY_SECONDS, self._ends_at)
+        grant = self._renewed()
+        # Close to its maximal life a token is renewed by ever less; time for a new one.
+        is_running_out = grant is None or grant.seconds < self._full_life / 2
+        if is_running_out and self._can_enter_again:
+            with suppress(Exception):  # counted; the token at hand is still good for a while
+                self._start()
+                return
+        if grant is not None and grant.seconds > 0:
+            self._take(grant)
+
+    def _renewed(self) -> Grant | None:
         try:
             grant = self._renew()
-            # Close to its maximal life a token is renewed by ever less; time for a new one.
-            if self._can_enter_again and grant.seconds < self._full_life / 2:
-                grant = self._enter_counted()
-            else:
-                metrics.vault_auth.labels("ok").inc()
         except Exception as error:
             metrics.vault_auth.labels("error").inc()
             logger.warning("Vault's token was not renewed", extra={"errorType": type(error).__name__})
-            if self._can_enter_again:
-                with suppress(Exception):  # counted; the token at hand is still good
-                    self._start()
-            return
-        self._take(grant)
+            return None
+        metrics.vault_auth.labels("ok").inc()
+        return grant
 
     def _start(self) -> None:
-        grant = self._enter_counted()
-        self._serial += 1
-        self._entered_at = time.monotonic()
-        self._full_life = grant.seconds
-        self._take(grant)
-
-    def _enter_counted(self) -> Grant:
         try:
             grant = self._enter()
         except Exception:
             metrics.vault_auth.labels("error").inc()
             raise
         metrics.vault_auth.labels("ok").inc()
-        return grant
+        self._serial += 1
+        self._entered_at = time.monotonic()
+        self._full_life = grant.seconds
+        self._take(grant)
 
     def _take(self, grant: Grant) -> None:
         now = time.monotonic()

@@ -201,6 +201,21 @@ def test_it_says_that_a_process_without_any_login_has_none(settings: Any, tmp_pa
         client(Role.ADMIN, token="").check()
 
 
+def test_it_says_when_vault_limits_its_rate(path: str) -> None:
+    root = client()
+    root.write(path, {"password": Secret("x")}, cas=0)
+    root.request(
+        "post", "sys/quotas/rate-limit/trial", {"path": f"{settings.VAULT_MOUNT}/", "rate": 1, "interval": "60s"}
+    )
+    try:
+        with pytest.raises(VaultUnavailable, match="less often") as failure:
+            for version in (1, 2, 3):
+                root.write(path, {"password": Secret("x")}, cas=version)
+    finally:
+        root.request("delete", "sys/quotas/rate-limit/trial")
+    assert not isinstance(failure.value, OutcomeUnknown)
+
+
 def test_it_names_a_sealed_store_and_heals_by_itself(openbao: OpenBao, path: str) -> None:
     vault = client()
     vault.write(path, {"password": Secret("x")}, cas=0)
