@@ -383,7 +383,8 @@ def test_it_sleeps_when_there_is_nothing_to_do_also_after_an_outage(nats_server:
     async def main() -> int:
         drainer = CountingDrainer(batch=10, max_attempts=8)
         running = asyncio.create_task(drainer.run())
-        await asyncio.sleep(0.5)
+        while not drainer._rests:
+            await asyncio.sleep(0.05)
         await asyncio.to_thread(nats_server.start)
         while await asyncio.to_thread(count_pending):
             await asyncio.sleep(0.05)
