@@ -117,6 +117,19 @@ class WhenFilter(admin.DateFieldListFilter):
         self.title = "when"
 
 
+class SubjectFilter(admin.SimpleListFilter):
+    """Offer the subjects that there are by contract; asking the table would read all of it."""
+
+    title = "subject"
+    parameter_name = "subject"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(f"operator.config.{verb}", verb.capitalize()) for verb in ("created", "updated", "deleted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> QuerySet[OutboxEvent]:
+        return queryset.filter(subject=subject) if (subject := self.value()) else queryset
+
+
 class DeliveryFilter(admin.SimpleListFilter):
     title = "delivery"
     parameter_name = "delivery"

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from operators.admin import badges
 from operators.admin.base import ReadOnlyAdmin, parse_uuid
-from operators.admin.filters import ActorFilter, DeliveryFilter, SourceFilter, WhenFilter
+from operators.admin.filters import ActorFilter, DeliveryFilter, SourceFilter, SubjectFilter, WhenFilter
 from operators.admin.history import changes_of, label_of
 from operators.models import AuditEntry, LegacyRow, LegacyRun, Operator, OutboxEvent, OutboxQuerySet
 
@@ -78,7 +78,7 @@ class OutboxEventAdmin(ReadOnlyAdmin[OutboxEvent]):
         "attempts",
         "last_error",
     )
-    list_filter = (DeliveryFilter, "subject", ("created_at", WhenFilter))
+    list_filter = (DeliveryFilter, SubjectFilter, ("created_at", WhenFilter))
     ordering = ("-id",)
     search_fields = ("operator_id__exact", "event_id__exact")
     search_help_text = "An operator ID or an event ID."

@@ -125,6 +125,19 @@ def test_it_finds_events_by_delivery_and_operator(staff_client: Client) -> None:
     assert len(staff_client.get("/admin/operators/outboxevent/?delivery=pending").context["cl"].result_list) == 1
 
 
+@pytest.mark.parametrize(
+    ("subject", "count"), [("operator.config.created", 1), ("operator.config.updated", 2), ("", 3)]
+)
+def test_it_filters_events_by_subject(staff_client: Client, actor: Actor, subject: str, count: int) -> None:
+    operator = make_operator()
+    actions.activate_operator(actor=actor, operator_id=operator.pk)
+    actions.suspend_operator(actor=actor, operator_id=operator.pk)
+
+    response = staff_client.get("/admin/operators/outboxevent/", {"subject": subject} if subject else {})
+
+    assert len(response.context["cl"].result_list) == count
+
+
 def test_it_says_when_nothing_was_parked(staff_client: Client) -> None:
     make_operator()
     data = {"action": "publish_again", "_selected_action": [OutboxEvent.objects.get().pk], "index": "0"}
