@@ -191,6 +191,13 @@ def test_it_tells_all_wrong_fields_at_once(api: APIClient) -> None:
     }
 
 
+def test_it_tells_rules_within_the_limit_beside_wrong_types_elsewhere(api: APIClient) -> None:
+    body = {**SMALLEST, "port": "x", "tpsLimit": {"maxTps": 5, "burstMultiplier": 0.5}}
+    assert set(errors(api.post(OPERATORS, body))) == {"port", "tpsLimit.burstMultiplier"}
+    body["tpsLimit"]["enforcementMode"] = "SOMETIMES"
+    assert set(errors(api.post(OPERATORS, body))) == {"port", "tpsLimit.burstMultiplier", "tpsLimit.enforcementMode"}
+
+
 @pytest.mark.parametrize(
     "field",
     ["operatorId", "status", "healthState", "version", "hasCredential", "credentialVersion", "credentialRotatedAt",

@@ -197,6 +197,23 @@ def test_it_holds_no_lock_when_it_has_answered(api: APIClient, monkeypatch: pyte
         assert cursor.fetchone() == (0,)
 
 
+def test_it_survives_losing_the_connection_that_held_the_lock(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = actions.create_operator
+
+    def cut_off(**options: Any) -> Operator:
+        operator = real(**options)
+        with connection.cursor() as cursor, pytest.raises(OperationalError):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return operator
+
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "create_operator", cut_off)
+        refused(create(api), status=503, code="DATABASE_UNAVAILABLE")
+    again = create(api)
+    assert (again.status_code, again["Idempotent-Replayed"]) == (201, "true")
+    assert Operator.objects.count() == 1
+
+
 def test_it_forgets_a_key_after_its_time(api: APIClient) -> None:
     create(api)
     IdempotencyRecord.objects.update(created_at=timezone.now() - timedelta(hours=23))
