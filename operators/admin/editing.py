@@ -164,7 +164,7 @@ class EditPage(TypedAdmin[Operator]):
         if meanwhile:
             form.add_error(None, "Somebody else changed this operator meanwhile. Nothing was saved.")
         elif isinstance(refusal, VaultUnavailable):
-            form.add_error(None, f"{refusal} Nothing was saved; try again in a moment, with the password typed again.")
+            form.add_error(None, f"Nothing was saved. {refusal} Try again in a moment, with the password typed again.")
         else:
             form.refuse(refusal)
         response = self._show_form(request, form, operator, meanwhile=meanwhile)
