@@ -44,7 +44,7 @@ HISTORY_ENTRY: Final[dict[str, Any]] = {
     "version": 8,
     "action": "update",
     "actor": "bob",
-    "channel": "api",
+    "source": "api",
     "reason": "",
     "changes": [{"field": "port", "previousValue": 2775, "newValue": 2776}],
     "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",

@@ -192,11 +192,14 @@ class HistoryEntrySerializer(serializers.Serializer[AuditEntry]):
     version = serializers.IntegerField(help_text="The operator's version after the change.")
     action = serializers.ChoiceField(choices=AuditAction.values)
     actor = serializers.CharField()
-    channel = serializers.ChoiceField(source="source", choices=[source.value for source in Source])
     reason = serializers.CharField()
     changes = serializers.SerializerMethodField()
     traceId = serializers.CharField(source="trace_id")
     at = MomentField()
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        # Not declared above: a class attribute `source` would hide the one that every DRF field has.
+        return {**super().get_fields(), "source": serializers.ChoiceField(choices=[door.value for door in Source])}
 
     @extend_schema_field(FieldChangeSerializer(many=True))
     def get_changes(self, entry: AuditEntry) -> list[FieldChange]:

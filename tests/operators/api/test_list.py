@@ -185,7 +185,7 @@ def test_it_tells_the_history_newest_first(api: APIClient, django_assert_num_que
     with django_assert_num_queries(3):
         answer = api.get(address(operator, "/history"))
     activated, rotated, updated, created = answer.json()["data"]
-    assert (activated["action"], activated["actor"], activated["channel"]) == ("activate", "bob", "api")
+    assert (activated["action"], activated["actor"], activated["source"]) == ("activate", "bob", "api")
     assert (activated["reason"], activated["version"]) == ("go", 4)
     assert activated["changes"] == [{"field": "status", "previousValue": "INACTIVE", "newValue": "ACTIVE"}]
     assert rotated["changes"] == [{"field": "credentials", "previousValue": 1, "newValue": 2}]
@@ -193,7 +193,7 @@ def test_it_tells_the_history_newest_first(api: APIClient, django_assert_num_que
         "port": 3000,
         "tpsLimit.maxTps": 7,
     }
-    assert (created["action"], created["actor"], created["channel"]) == ("create", "alice", "console")
+    assert (created["action"], created["actor"], created["source"]) == ("create", "alice", "console")
     assert answer.json()["meta"] == {"total": 4, "page": 1, "limit": 50}
     assert "n3w" not in answer.content.decode()
 
