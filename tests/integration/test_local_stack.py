@@ -24,6 +24,7 @@ from deploy.dev import env_file, packages
 from deploy.dev.nats import Nats
 from deploy.dev.openbao import OpenBao
 from deploy.dev.ports import LOOPBACK, is_free, preferred_port
+from deploy.dev.postgres import remove_home
 from deploy.dev.process import ServerError, command_line
 from deploy.dev.processes import Ended, Processes, Service
 from deploy.dev.server import Server
@@ -54,6 +55,7 @@ def base_dir() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="ops-stack-") as home:
         Path(home).chmod(0o711)
         yield Path(home) / ".dev"
+        remove_home(Path(home) / ".dev" / "postgres")  # it may lie elsewhere, behind a link
 
 
 @pytest.fixture
