@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -11,10 +11,15 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from operators.models import HealthState, Operator, Status
+from operators.models import BindType, HealthState, Operator, Status
 
 PASSWORD_AGE_LIMIT: Final = timedelta(days=180)
 NOTHING: Final = SafeString('<span class="quiet">—</span>')
+
+BIND_SHORT: Final[dict[str, str]] = {BindType.TRANSCEIVER: "TRX", BindType.TRANSMITTER: "TX", BindType.RECEIVER: "RX"}
+
+# Escaping and formatting is most of a row's cost, and the same few values come again on every page.
+REMEMBERED: Final = 10_000
 
 UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -34,7 +39,7 @@ SHAPES: Final = {
 }
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=REMEMBERED)
 def badge(state: str, text: str = "") -> SafeString:
     return format_html(
         '<span class="badge badge-{}"><i class="shape shape-{}"></i>{}</span>',
@@ -76,9 +81,14 @@ def _ago(seconds: float) -> str:
 
 def password_age(operator: Operator) -> SafeString:
     age = timezone.now() - operator.credential_rotated_at
-    text = "today" if age.days < 1 else f"{age.days} day{'s' if age.days > 1 else ''}"
-    if age <= PASSWORD_AGE_LIMIT:
-        return format_html('<span title="since {}">{}</span>', f"{operator.credential_rotated_at:%d %b %Y}", text)
+    return _password_age(age.days, f"{operator.credential_rotated_at:%d %b %Y}", age > PASSWORD_AGE_LIMIT)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _password_age(days: int, since: str, is_old: bool) -> SafeString:
+    text = "today" if days < 1 else f"{days} day{'s' if days > 1 else ''}"
+    if not is_old:
+        return format_html('<span title="since {}">{}</span>', since, text)
     return format_html(
         '<span title="Older than {} days: ask for a new one.">{}</span>',
         PASSWORD_AGE_LIMIT.days,
@@ -91,5 +101,26 @@ def address(operator: Operator) -> str:
     return f"{host}:{operator.port}"
 
 
-def chips(texts: Iterable[str]) -> SafeString:
+@lru_cache(maxsize=REMEMBERED)
+def breakable(text: str) -> SafeString:
+    """Let a long name break at its dots."""
+    labels = format_html_join(SafeString(".<wbr>"), "{}", ((part,) for part in text.split(".")))
+    return format_html('<span class="mono">{}</span>', labels)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def bind(bind_type: str, use_tls: bool) -> SafeString:
+    lock = SafeString('<span class="chip chip-tls">TLS</span>') if use_tls else ""
+    return format_html('<abbr title="{}">{}</abbr> {}', BindType(bind_type).label, BIND_SHORT[bind_type], lock)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def tps(max_tps: int, burst_multiplier: Decimal) -> SafeString:
+    return format_html(
+        '<span class="number" title="bursts up to {} times that">{}</span>', burst_multiplier, f"{max_tps:,}"
+    )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def chips(texts: tuple[str, ...]) -> SafeString:
     return format_html_join(" ", '<span class="chip">{}</span>', ((text,) for text in texts))

@@ -14,6 +14,7 @@ from tests.bench.servers import prepared_service
 # Scenario: modules of this package whose `run(scale)` returns its results.
 SCENARIOS: Final = {
     "outbox": ("backlog", "latency", "memory"),
+    "console": ("console",),
 }
 
 

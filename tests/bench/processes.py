@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 
 from django.conf import settings
 from django.db import connection
+
+from deploy.dev.ports import free_port
 
 
 @contextmanager
@@ -28,3 +32,30 @@ def drainer_process() -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextmanager
+def web_process() -> Iterator[HTTPConnection]:
+    """Run gunicorn as in production, with one worker, and give a connection to it."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "config.wsgi", "-c", "config/gunicorn.py"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "1"},
+    )
+    client = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        while True:
+            assert process.poll() is None, "gunicorn ended"
+            try:
+                client.request("GET", "/health/live")
+                client.getresponse().read()
+                break
+            except OSError:
+                client.close()
+                time.sleep(0.1)
+        yield client
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(30)

@@ -145,11 +145,11 @@ def elapsed(client: Client, url: str) -> float:
     return time.perf_counter() - began
 
 
-def test_it_turns_pages_of_fifty(staff_client: Client) -> None:
+def test_it_turns_pages_of_forty(staff_client: Client) -> None:
     stored(120)
 
-    assert len(names(staff_client.get(LIST))) == 50
-    assert len(names(staff_client.get(f"{LIST}?p=3"))) == 20
+    assert len(names(staff_client.get(LIST))) == 40
+    assert len(names(staff_client.get(f"{LIST}?p=3"))) == 40
 
 
 def test_it_tells_on_the_first_page_what_needs_attention(staff_client: Client, actor: Actor) -> None:
