@@ -60,7 +60,11 @@ class OperatorQuerySet(models.QuerySet["Operator"]):
         if not (text := text.strip()):
             return self
         return self.filter(
-            Q(name__icontains=text) | Q(host__icontains=text) | Q(system_id__icontains=text) | Q(tags__contains=[text])
+            # Hosts are stored in lower case.
+            Q(name__icontains=text)
+            | Q(host__contains=text.lower())
+            | Q(system_id__icontains=text)
+            | Q(tags__contains=[text])
         )
 
     def same_bind(self, *, host: str, port: int, system_id: str) -> Self:

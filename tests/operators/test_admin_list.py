@@ -184,3 +184,13 @@ def test_it_shows_a_viewer_no_figures_that_are_not_theirs() -> None:
 
     assert "Latest changes" in html
     assert "/admin/operators/outboxevent/" not in html
+
+
+def test_it_comes_back_to_the_filtered_list_after_an_edit(staff_client: Client) -> None:
+    operator = make_operator(name="Comium")
+
+    page = staff_client.get(f"{LIST}?q=comi")
+
+    link = f"{LIST}{operator.pk}/change/?_changelist_filters=q%3Dcomi"
+    assert link in page.content.decode()
+    assert staff_client.get(link).status_code == 200
