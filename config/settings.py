@@ -243,4 +243,5 @@ LOGGING = {"level": LOG_LEVEL}
 OTLP_ENDPOINT = str(env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default=""))
 PROMETHEUS_METRIC_NAMESPACE = ""
 PROMETHEUS_EXPORT_MIGRATIONS = False
+HOST = str(env.str("HOST", default="0.0.0.0"))  # noqa: S104 - a pod listens on its address
 METRICS_PORT = bounded("METRICS_PORT", default=0, low=0, high=65535)

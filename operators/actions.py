@@ -316,10 +316,11 @@ def _validate(operator: Operator, password: Secret | None) -> None:
     problems = []
     operator.normalize()
     try:
-        operator.clean_fields(exclude={"password"})
+        operator.clean_fields(exclude={"password", "backup_operator"})
     except ValidationError as error:
         for attribute, messages in error.message_dict.items():
             problems.append(FieldProblem(wire_name(attribute), messages[0]))
+    problems += _backup_problems(operator)
     if password is not None:
         try:
             validators.validate_password(password)
@@ -355,19 +356,25 @@ def _lock_backups(*, is_needed: bool) -> None:
 
 
 def _settle_backup(operator: Operator, *, is_changed: bool) -> None:
-    """Refuse a backup that is deleted, the operator itself, or part of a ring."""
-    if not is_changed or operator.backup_operator_id is None:
-        return
-    _lock_backups(is_needed=True)
-    if not Operator.objects.live().filter(pk=operator.backup_operator_id).exists():
-        raise InvalidPayload([FieldProblem("backupOperatorId", "There is no such operator.")])
-    follower: UUID | None = operator.backup_operator_id
+    """Look at the backup again under the lock: only now nobody else can delete it or close a ring."""
+    if is_changed and operator.backup_operator_id is not None:
+        _lock_backups(is_needed=True)
+        if problems := _backup_problems(operator):
+            raise InvalidPayload(problems)
+
+
+def _backup_problems(operator: Operator) -> list[FieldProblem]:
+    """Tell of a backup that is missing, deleted, the operator itself, or part of a ring."""
+    follower = operator.backup_operator_id
+    if follower is not None and not Operator.objects.live().filter(pk=follower).exists():
+        return [FieldProblem("backupOperatorId", "There is no such operator.")]
     seen = set()
     while follower is not None and follower not in seen:
         if follower == operator.id:
-            raise InvalidPayload([FieldProblem("backupOperatorId", "An operator cannot, over others, back up itself.")])
+            return [FieldProblem("backupOperatorId", "An operator cannot, over others, back up itself.")]
         seen.add(follower)
         follower = Operator.objects.values_list("backup_operator_id", flat=True).get(pk=follower)
+    return []
 
 
 def _release_backed_up(operator: Operator, actor: Actor) -> None:

@@ -199,7 +199,15 @@ class Migration(migrations.Migration):
                 ("credential_version", models.PositiveIntegerField(editable=False)),
                 ("credential_previous_version", models.PositiveIntegerField(editable=False, null=True)),
                 ("credential_rotated_at", models.DateTimeField(editable=False)),
-                ("notes", models.TextField(blank=True, default="", max_length=10000)),
+                (
+                    "notes",
+                    models.TextField(
+                        blank=True,
+                        default="",
+                        max_length=10000,
+                        validators=[django.core.validators.MaxLengthValidator(10000)],
+                    ),
+                ),
                 (
                     "contacts",
                     django.contrib.postgres.fields.ArrayField(

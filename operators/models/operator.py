@@ -10,7 +10,7 @@ from typing import Final, Self
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -132,7 +132,7 @@ class Operator(models.Model):
         related_name="backed_up_operators",
         help_text="Takes over when this operator's bind is lost.",
     )
-    notes = models.TextField(blank=True, default="", max_length=10_000)
+    notes = models.TextField(blank=True, default="", max_length=10_000, validators=[MaxLengthValidator(10_000)])
     contacts = ArrayField(models.CharField(max_length=200), blank=True, default=list, size=50)
     tags = ArrayField(models.CharField(max_length=50), blank=True, default=list, size=50)
     created_by = models.CharField(max_length=255, editable=False)

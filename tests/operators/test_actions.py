@@ -85,6 +85,7 @@ def test_it_creates_an_inactive_operator_with_its_secret_history_and_event() -> 
         ({"enforcement_mode": "WHATEVER"}, "tpsLimit.enforcementMode"),
         ({"backup_operator_id": uuid4()}, "backupOperatorId"),
         ({"tags": ["x" * 51]}, "tags"),
+        ({"notes": "x" * 10_001}, "notes"),
     ],
 )
 def test_it_names_the_field_that_breaks_a_rule_and_leaves_nothing(overrides: OperatorValues, field: str) -> None:

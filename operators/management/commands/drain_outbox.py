@@ -29,7 +29,7 @@ class Command(BaseCommand):
             raise CommandError("--batch lies between 1 and 5000.")
         if metrics_port and not once:
             backlog.register()
-            start_http_server(metrics_port)
+            start_http_server(metrics_port, addr=settings.HOST)
         drainer = Drainer(batch=batch, max_attempts=settings.OUTBOX_MAX_ATTEMPTS)
         try:
             is_done = asyncio.run(_work(drainer, once=once))
