@@ -15,12 +15,12 @@ from operators.provisioning import policy_text, provision_vault
 from operators.secrets import Secret
 from operators.vault import Role, VaultClient, vault
 
-PATH = f"ops/operators/{uuid.uuid4()}/credentials"
+PATH = "ops/operators/0b5c1e9e-6d0b-4c57-9a51-3f6d9d0a7e11/credentials"
 ELSEWHERE = (
     "ops/operators/credentials",
-    f"ops/operators/{uuid.uuid4()}/other",
-    f"ops/operators/{uuid.uuid4()}/deeper/credentials",
-    f"ops/{uuid.uuid4()}/credentials",
+    "ops/operators/0b5c1e9e-6d0b-4c57-9a51-3f6d9d0a7e12/other",
+    "ops/operators/0b5c1e9e-6d0b-4c57-9a51-3f6d9d0a7e13/deeper/credentials",
+    "ops/0b5c1e9e-6d0b-4c57-9a51-3f6d9d0a7e14/credentials",
     "ops/operators",
     "other/team",
 )
