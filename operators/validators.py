@@ -36,7 +36,7 @@ def normalize_host(raw: str) -> str:
 
 
 def _refuse_host(raw: str) -> str:
-    hint = " Give scheme, port and path no room here." if any(mark in raw for mark in ("/", ":", "@")) else ""
+    hint = " Leave out scheme, port and path." if any(mark in raw for mark in ("/", ":", "@")) else ""
     raise ValidationError(f"Enter a hostname or an IPv4/IPv6 address.{hint}", code="host")
 
 
