@@ -46,7 +46,7 @@ shell: venv ## open a Python shell with the models loaded, on the stack that run
 openapi: venv ## write docs/openapi.yaml anew from the code
 	$(PY) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-bench: venv-dev packages ## measure the outbox against the bare limit
+bench: venv-dev packages ## measure the outbox against the bare limit, and the console's list
 	$(PY) -m tests.bench
 
 faults: venv-dev packages ## kill, pause and seal servers for many rounds (minutes)
