@@ -94,7 +94,8 @@ def read_token(token: str) -> Caller:
         if "crit" in header or str(header.get("typ", "")).lower() not in TOKEN_TYPES:
             raise AuthenticationFailed("The token is not an access token.")
         key = key_for(header.get("kid"))
-        if header["alg"] != key.algorithm_name or header["alg"] not in ALGORITHMS:
+        algorithm = header.get("alg")
+        if algorithm != key.algorithm_name or algorithm not in ALGORITHMS:
             raise AuthenticationFailed("The token is not signed with RS256 or ES256 by its key.")
         claims = jwt.decode(
             token,

@@ -113,6 +113,7 @@ def test_it_refuses_tokens_with_wrong_claims(issuer: Issuer, key_file: Path, ask
 WRONG_HEADERS: dict[str, dict[str, Any]] = {
     "an ID token": {"typ": "id+jwt"},
     "no type": {"typ": None},
+    "no algorithm": {"alg": None},
     "an unknown key": {"kid": "ec-9"},
     "no key": {"kid": None},
     "a critical extension": {"crit": ["exp"], "exp": 1},
@@ -123,8 +124,8 @@ WRONG_HEADERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("header", WRONG_HEADERS.values(), ids=WRONG_HEADERS)
 def test_it_refuses_tokens_with_wrong_headers(issuer: Issuer, key_file: Path, ask: Ask, header: dict[str, Any]) -> None:
     key = issuer.keys["ec-1"]
-    headers = {"typ": "at+jwt", "kid": "ec-1"} | header
-    head = encode({"alg": "ES256"} | {name: value for name, value in headers.items() if value is not None})
+    headers = {"alg": "ES256", "typ": "at+jwt", "kid": "ec-1"} | header
+    head = encode({name: value for name, value in headers.items() if value is not None})
     assert code(ask(sign(head, issuer.claims(), key))) == (401, "UNAUTHENTICATED")
 
 
