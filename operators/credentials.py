@@ -51,8 +51,13 @@ class StoredCredential:
     attempt_id: UUID
 
     def close(self) -> None:
-        """End the attempt; belongs into the transaction that makes the row name this version."""
-        CredentialAttempt.objects.filter(id=self.attempt_id).delete()
+        """End the attempt, inside the transaction that makes the row name this version.
+
+        Raises CredentialChangeUnderWay when we were so slow that the reconciler has ended it or another write has taken
+        it over: by now the version may be withdrawn.
+        """
+        if not CredentialAttempt.objects.filter(id=self.attempt_id).delete()[0]:
+            raise CredentialChangeUnderWay
 
 
 def store(operator: Operator, secret: Secret, *, actor_name: str) -> StoredCredential:
@@ -81,7 +86,8 @@ def store(operator: Operator, secret: Secret, *, actor_name: str) -> StoredCrede
 def removed_on_failure(stored: StoredCredential | None) -> Iterator[None]:
     """Take the new version out of Vault again when the transaction inside fails.
 
-    If even whether it committed is unknown, the open attempt tells: it is closed by the commit and by nothing else.
+    If even whether it committed is unknown, the attempt tells: while it is open nothing was committed, and afterwards
+    the version belongs to the row, or to whoever has ended the attempt.
     """
     try:
         yield
@@ -204,7 +210,7 @@ def _remove(stored: StoredCredential) -> None:
         if not CredentialAttempt.objects.filter(id=stored.attempt_id).exists():
             return
         vault(Role.ADMIN).soft_delete(stored.path, [stored.version])
-        stored.close()
+        CredentialAttempt.objects.filter(id=stored.attempt_id).delete()
     except (VaultUnavailable, OperationalError, InterfaceError) as error:
         logger.warning(
             "unreferenced credential version left for reconcile_credentials: %s",

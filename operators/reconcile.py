@@ -169,7 +169,7 @@ class Reconciler:
     def _judge(self, case: Case) -> Iterator[Found]:
         if case.attempt is not None:
             if case.attempt.started_at < self._attempt_dead_before:
-                yield self._settle_attempt(case, case.attempt)
+                yield from self._settle_attempt(case, case.attempt)
             return
         if case.row is None:
             yield from self._judge_orphan(case)
@@ -180,13 +180,13 @@ class Reconciler:
         if case.secret and case.secret.labels.get("operator_id", str(case.id)) != str(case.id):
             yield Found(Finding.WRONG_LABEL, str(case.id), "its password may be another operator's: rotate it")
 
-    def _settle_attempt(self, case: Case, attempt: CredentialAttempt) -> Found:
+    def _settle_attempt(self, case: Case, attempt: CredentialAttempt) -> Iterator[Found]:
         leftovers = [number for number in case.readable if number > attempt.base_version and number not in case.named]
+        # First of all, and by its id: if it lives after all, either its commit ends the attempt or we do, never both.
+        if not self._dry_run and not CredentialAttempt.objects.filter(id=attempt.id).delete()[0]:
+            return
         self._withdraw(case, leftovers)
-        if not self._dry_run:
-            # By its id: an attempt that was taken over meanwhile has another.
-            CredentialAttempt.objects.filter(id=attempt.id).delete()
-        return Found(
+        yield Found(
             Finding.ABANDONED_ATTEMPT, str(case.id), _numbers("soft-delete", leftovers) or "left nothing behind"
         )
 

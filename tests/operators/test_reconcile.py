@@ -23,10 +23,11 @@ from pytest_django import Settings
 from deploy.dev.openbao import OpenBao
 from operators import actions
 from operators.actors import Actor
-from operators.models import CredentialAttempt, Operator
+from operators.credentials import CredentialChangeUnderWay
+from operators.models import CredentialAttempt, Operator, OperatorQuerySet
 from operators.reconcile import Finding, Found, Reconciler
 from operators.secrets import Secret
-from operators.vault import Role, SecretMetadata, forget_clients, vault
+from operators.vault import Role, SecretMetadata, VaultClient, forget_clients, vault
 from tests.factories import ALICE, PASSWORD, make_operator
 
 pytestmark = pytest.mark.django_db
@@ -167,6 +168,42 @@ class TestAttempts:
         assert reconcile() == []
         assert readable(operator.pk) == [1, 2]
         assert CredentialAttempt.objects.count() == 1
+
+    def test_it_lets_no_write_name_what_it_has_taken_for_a_leftover(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        operator = make_operator()
+        write = VaultClient.write
+
+        def frozen_for_a_minute(self: VaultClient, *args: Any, **kwargs: Any) -> int:
+            version = write(self, *args, **kwargs)
+            CredentialAttempt.objects.update(started_at=timezone.now() - timedelta(minutes=2))
+            assert [each.finding for each in reconcile()] == [Finding.ABANDONED_ATTEMPT]
+            return version
+
+        monkeypatch.setattr(VaultClient, "write", frozen_for_a_minute)
+        with pytest.raises(CredentialChangeUnderWay):
+            rotate(operator, "second")
+
+        operator.refresh_from_db()
+        assert (operator.credential_version, operator.version) == (1, 1)
+        assert operator.password.reveal() == PASSWORD
+        assert readable(operator.pk) == [1]
+
+    def test_it_leaves_alone_what_commits_at_that_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        operator = make_operator()
+        write(operator.pk, cas=1)
+        slow = attempt(operator.pk, base_version=1)
+        in_bulk = OperatorQuerySet.in_bulk
+
+        def committed_after_the_look(self: OperatorQuerySet, ids: list[UUID]) -> Any:
+            rows = in_bulk(self, ids)
+            slow.delete()
+            Operator.objects.filter(pk=operator.pk).update(credential_version=2, credential_previous_version=1)
+            return rows
+
+        monkeypatch.setattr(OperatorQuerySet, "in_bulk", committed_after_the_look)
+
+        assert reconcile() == []
+        assert readable(operator.pk) == [1, 2]
 
 
 class TestLiveOperators:
