@@ -25,7 +25,9 @@ HEADER_ALLOWANCE: Final = 1024
 
 # err_code of nats-server: the stream's last message is another one than the publisher expected.
 WRONG_LAST_MESSAGE: Final = 10070
-STREAM_SEALED: Final = 10109
+# These have a code of 400 to 499 too, and yet say nothing about the event: the account's limits are reached, the stream
+# is sealed, the cluster still stores an earlier copy, the stream has too many messages waiting.
+NOT_ABOUT_THE_EVENT: Final = frozenset({WRONG_LAST_MESSAGE, 10002, 10109, 10158, 10167})
 
 
 @cache
@@ -175,4 +177,4 @@ def _blames_the_event(stream: str, answer: Answer) -> bool:
     """Tell a refusal of this very event from trouble of its stream or of the whole broker."""
     if answer.code == 503 and not answer.err_code:
         return not stream
-    return 400 <= answer.code < 500 and answer.err_code not in (WRONG_LAST_MESSAGE, STREAM_SEALED)
+    return 400 <= answer.code < 500 and answer.err_code not in NOT_ABOUT_THE_EVENT
