@@ -228,17 +228,18 @@ def _action(name: str, counter: Counter, actor: Actor, action: AuditAction, oper
             if result := _result(counter, error):
                 counter.labels(result).inc()
             raise
-    counter.labels("ok").inc()
-    logger.info(
-        "operator %s done",
-        action.label.lower(),
-        extra={
-            "operatorId": str(operator_id),
-            "action": action.value,
-            "adminId": actor.name,
-            "durationMs": round((time.monotonic() - began) * 1000, 1),
-        },
-    )
+        counter.labels("ok").inc()
+        # Inside the span, so that the line has the ids of its trace in commands too, which have no request's span.
+        logger.info(
+            "operator %s done",
+            action.label.lower(),
+            extra={
+                "operatorId": str(operator_id),
+                "action": action.value,
+                "adminId": actor.name,
+                "durationMs": round((time.monotonic() - began) * 1000, 1),
+            },
+        )
 
 
 def _result(counter: Counter, error: OperatorError) -> str:

@@ -12,6 +12,7 @@ import structlog
 
 from operators.secrets import MASK, Secret
 from operators.tracing import span
+from tests.factories import make_operator
 
 if TYPE_CHECKING:
     from tests.config.conftest import Lines
@@ -38,6 +39,14 @@ def test_it_writes_one_object_with_the_house_keys(lines: Lines) -> None:
         "durationMs": 1.5,
         "service": "operator-management-service",
     }
+
+
+@pytest.mark.django_db
+def test_it_gives_the_line_of_a_change_the_trace_that_its_history_names(lines: Lines) -> None:
+    operator = make_operator()
+    (line,) = [line for line in lines() if line["message"] == "operator create done"]
+    assert line["traceId"] == operator.audit_entries.get().trace_id != ""
+    assert (line["operatorId"], line["action"], line["adminId"]) == (str(operator.pk), "create", "alice")
 
 
 def test_it_takes_lines_of_structlog_and_what_is_bound_to_the_context(lines: Lines) -> None:
