@@ -56,7 +56,7 @@ class OperatorQuerySet(models.QuerySet["Operator"]):
         return self.filter(deleted_at=None)
 
     def search(self, text: str) -> Self:
-        """Match any part of name, host, system_id or a tag, whatever the case."""
+        """Match any part of name, host or system_id, whatever the case, or a whole tag as it is written."""
         if not (text := text.strip()):
             return self
         return self.filter(

@@ -63,9 +63,9 @@ class OutboxEvent(models.Model):
             models.Index(
                 fields=("parked_at",), condition=Q(published_at=None) & ~Q(parked_at=None), name="outbox_parked"
             ),
-            # Retention and replay_events by time.
+            # Retention.
             models.Index(fields=("published_at",), condition=~Q(published_at=None), name="outbox_published"),
-            # replay_events by operator.
+            # replay_events by operator; by time it walks the primary key.
             models.Index(fields=("operator_id", "id"), name="outbox_by_operator"),
         )
 
