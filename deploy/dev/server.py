@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -178,7 +179,8 @@ class Server(ABC):
         deadline = time.monotonic() + STOP_SECONDS
         while str(self.home) in command_line(pid):
             late = time.monotonic() > deadline
-            os.kill(pid, signal.SIGCONT)
-            os.kill(pid, signal.SIGKILL if late else self.stop_signal)
+            with contextlib.suppress(ProcessLookupError):  # it may end between two of these lines
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGKILL if late else self.stop_signal)
             time.sleep(0.2)
         self.pid_path.unlink(missing_ok=True)
