@@ -9,11 +9,9 @@ from nats.js.api import DiscardPolicy
 
 from operators.jetstream import GIBIBYTE, Bucket, Item, PullConsumer, Stream
 
-DEAD_LETTERS: Final = "smpp.health.dead"
-
 SMPP_HEALTH: Final = Stream(
     name="SMPP_HEALTH",
-    # The dead letters lie in the same stream: the consumer meets them too and acknowledges them unread.
+    # The dead letters, smpp.health.dead, lie in the same stream.
     subjects=("smpp.health.>",),
     description="Reports of the smpp-connectors, and those that could not be taken in",
     max_age=timedelta(hours=24),

@@ -78,7 +78,7 @@ def create_operator(
         **values,
     )
     with _action("ops.admin.createOperator", metrics.operator_create, actor, AuditAction.CREATE, operator.id):
-        _validate(operator, password)
+        _validate(operator, password, is_backup_new=True)
         _refuse_duplicate(operator)
         stored = credentials.store(operator, password, actor_name=actor.name)
         with credentials.removed_on_failure(stored), _duplicates_told(operator), transaction.atomic(durable=True):
@@ -104,10 +104,10 @@ def update_operator(
     """Change fields, and rotate the password where one is given; without any difference nothing is written."""
     action = AuditAction.UPDATE if changes or password is None else AuditAction.ROTATE_CREDENTIAL
     with _action("ops.admin.updateOperator", metrics.operator_update, actor, action, operator_id):
-        draft = _find(operator_id)
+        draft = Operator.objects.find(operator_id)
         _refuse_stale(draft, expected_version)
         before = _assign(draft, changes)
-        _validate(draft, password)
+        _validate(draft, password, is_backup_new="backup_operator_id" in changes)
         _refuse_duplicate(draft)
         if password is None and not _differences(draft, before):
             return draft
@@ -133,7 +133,7 @@ def revert_credential(
     """Make the previous password valid again; the present one becomes the previous."""
     action = AuditAction.REVERT_CREDENTIAL
     with _action("ops.admin.revertCredential", metrics.operator_update, actor, action, operator_id):
-        seen = _find(operator_id)
+        seen = Operator.objects.find(operator_id)
         credentials.refuse_unusable_previous(seen)
         with transaction.atomic(durable=True):
             operator = _lock(operator_id)
@@ -269,13 +269,6 @@ def _move(
     return operator
 
 
-def _find(operator_id: UUID) -> Operator:
-    operator = Operator.objects.live().filter(pk=operator_id).first()
-    if operator is None:
-        raise OperatorNotFound
-    return operator
-
-
 def _lock(operator_id: UUID, *, is_deleted: bool = False) -> Operator:
     operator = (
         Operator.objects.select_for_update(of=("self",))
@@ -312,7 +305,7 @@ def _differences(operator: Operator, before: Mapping[str, object]) -> dict[str, 
     }
 
 
-def _validate(operator: Operator, password: Secret | None) -> None:
+def _validate(operator: Operator, password: Secret | None, *, is_backup_new: bool) -> None:
     """Check every rule of single values; raises InvalidPayload that lists all broken ones."""
     problems = []
     operator.normalize()
@@ -321,7 +314,8 @@ def _validate(operator: Operator, password: Secret | None) -> None:
     except ValidationError as error:
         for attribute, messages in error.message_dict.items():
             problems.append(FieldProblem(wire_name(attribute), messages[0]))
-    problems += _backup_problems(operator)
+    if is_backup_new:
+        problems += _backup_problems(operator)
     if password is not None:
         try:
             validators.validate_password(password)

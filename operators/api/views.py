@@ -31,7 +31,7 @@ from operators.api.serializers import (
     TpsLimitSerializer,
     split_payload,
 )
-from operators.errors import InvalidPayload, OperatorNotFound
+from operators.errors import InvalidPayload
 from operators.models import AuditEntry, Operator
 from operators.models.operator import OperatorQuerySet
 from operators.secrets import Secret
@@ -108,7 +108,7 @@ class OperatorList(AdminView, ListAPIView[Operator]):
 class OperatorDetail(AdminView):
     @schema.read_operator
     def get(self, request: Request, operator_id: UUID) -> Response:
-        operator = find(operator_id)
+        operator = Operator.objects.find(operator_id)
         if is_known(request, operator):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag(operator)})
         return shown(operator)
@@ -182,7 +182,7 @@ class CredentialRevert(MoveView):
 class TpsLimit(AdminView):
     @schema.read_tps_limit
     def get(self, request: Request, operator_id: UUID) -> Response:
-        operator = find(operator_id)
+        operator = Operator.objects.find(operator_id)
         if is_known(request, operator):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag(operator)})
         return Response(TpsLimitSerializer(operator).data, headers={"ETag": etag(operator)})
@@ -214,14 +214,7 @@ class OperatorHistory(AdminView, ListAPIView[AuditEntry]):
 
     def filter_queryset(self, queryset: Any) -> Any:
         refuse_unknown(self.request, PAGING)
-        return queryset.filter(operator=find(self.kwargs["operator_id"]))
-
-
-def find(operator_id: UUID) -> Operator:
-    operator = Operator.objects.live().filter(pk=operator_id).first()
-    if operator is None:
-        raise OperatorNotFound
-    return operator
+        return queryset.filter(operator=Operator.objects.find(self.kwargs["operator_id"]))
 
 
 def read(serializer: StrictSerializer) -> dict[str, Any]:

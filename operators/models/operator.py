@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from operators import validators
+from operators.errors import OperatorNotFound
 from operators.fields import VaultCredentialField
 
 
@@ -54,6 +55,13 @@ class OperatorQuerySet(models.QuerySet["Operator"]):
     def live(self) -> Self:
         """Leave out what is deleted."""
         return self.filter(deleted_at=None)
+
+    def find(self, operator_id: uuid.UUID) -> Operator:
+        """Return one that is not deleted; raises OperatorNotFound."""
+        operator = self.live().filter(pk=operator_id).first()
+        if operator is None:
+            raise OperatorNotFound
+        return operator
 
     def search(self, text: str) -> Self:
         """Match any part of name, host or system_id, whatever the case, or a whole tag as it is written."""
