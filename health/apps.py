@@ -8,3 +8,6 @@ from django.apps import AppConfig
 class HealthConfig(AppConfig):
     name = "health"
     verbose_name = "Health"
+
+    def ready(self) -> None:
+        from health import receivers  # noqa: F401 - connects them

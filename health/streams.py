@@ -21,6 +21,17 @@ SMPP_HEALTH: Final = Stream(
     # The newest report matters most, and a connector has nowhere to keep one that the broker refuses.
     discard=DiscardPolicy.OLD,
 )
+DEAD_SUBJECT: Final = "smpp.health.dead"
+DEAD_LETTERS: Final = Stream(
+    name="SMPP_HEALTH_DEAD",
+    subjects=(),
+    description="Copies of the dead letters, for longer than a flood of reports would leave them",
+    max_age=timedelta(days=30),
+    max_bytes=GIBIBYTE // 4,
+    duplicate_window=timedelta(minutes=2),
+    discard=DiscardPolicy.OLD,
+    source=(SMPP_HEALTH.name, DEAD_SUBJECT),
+)
 INGEST_CONSUMER: Final = PullConsumer(
     stream=SMPP_HEALTH.name,
     name="ops-health-consumer",
@@ -34,4 +45,4 @@ LIVE_VIEW: Final = Bucket(
     description="The effective health state by operatorId; a missing key means UNKNOWN",
     ttl=timedelta(seconds=60),
 )
-TOPOLOGY: Final[tuple[Item, ...]] = (SMPP_HEALTH, INGEST_CONSUMER, LIVE_VIEW)
+TOPOLOGY: Final[tuple[Item, ...]] = (SMPP_HEALTH, DEAD_LETTERS, INGEST_CONSUMER, LIVE_VIEW)

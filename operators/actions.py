@@ -20,7 +20,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from prometheus_client import Counter
 
-from operators import credentials, events, metrics, outbox, signals, validators
+from operators import audit, credentials, events, metrics, outbox, signals, validators
 from operators.actors import Actor
 from operators.errors import (
     DuplicateOperator,
@@ -32,9 +32,9 @@ from operators.errors import (
     PreconditionFailed,
     VaultUnavailable,
 )
-from operators.models import AuditAction, AuditEntry, Operator, Status
+from operators.models import AuditAction, Operator, Status
 from operators.secrets import Secret
-from operators.tracing import span, trace_id
+from operators.tracing import span
 from operators.wire import JSONValue, wire_name, wire_value
 
 logger = logging.getLogger(__name__)
@@ -418,17 +418,7 @@ def _record(
     event: events.Event,
     reason: str = "",
 ) -> None:
-    AuditEntry.objects.create(
-        operator=operator,
-        version=operator.version,
-        action=action,
-        actor=actor.name,
-        source=actor.source,
-        reason=reason,
-        changes={name: list(pair) for name, pair in changes.items()},
-        trace_id=trace_id(),
-        at=operator.updated_at,
-    )
+    audit.record(operator=operator, actor=actor, action=action, changes=changes, reason=reason, at=operator.updated_at)
     outbox.append(event)
 
 

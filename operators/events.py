@@ -1,4 +1,4 @@
-"""The configuration events: their bodies, and the JSON Schemas in docs/events that they must satisfy."""
+"""Events: what all have in common, the configuration events, and the JSON Schemas in docs/events that bind them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Event:
     """One event, ready for the outbox."""
 
     subject: str
-    body: CreatedBody | UpdatedBody | DeletedBody
+    body: Envelope
 
     @property
     def event_id(self) -> uuid.UUID:
@@ -82,56 +82,50 @@ class EventInvalid(Exception):
 
 
 def created(operator: Operator) -> Event:
-    return _event(
-        "operator.config.created",
-        {
-            **_envelope("operator.config.created.v1", operator, operator.created_at),
-            "name": operator.name,
-            "host": operator.host,
-            "port": operator.port,
-            "systemId": operator.system_id,
-            "systemType": operator.system_type,
-            "bindType": operator.bind_type,
-            "useTls": operator.use_tls,
-            "tpsLimit": {
-                "maxTps": operator.max_tps,
-                "burstMultiplier": float(operator.burst_multiplier),
-                "enforcementMode": operator.enforcement_mode,
-            },
-            "backupOperatorId": str(operator.backup_operator_id) if operator.backup_operator_id else None,
-            "status": operator.status,
-            "createdAt": rfc3339(operator.created_at),
-            "createdBy": operator.created_by,
+    body: CreatedBody = {
+        **_envelope("operator.config.created.v1", operator, operator.created_at),
+        "name": operator.name,
+        "host": operator.host,
+        "port": operator.port,
+        "systemId": operator.system_id,
+        "systemType": operator.system_type,
+        "bindType": operator.bind_type,
+        "useTls": operator.use_tls,
+        "tpsLimit": {
+            "maxTps": operator.max_tps,
+            "burstMultiplier": float(operator.burst_multiplier),
+            "enforcementMode": operator.enforcement_mode,
         },
-    )
+        "backupOperatorId": str(operator.backup_operator_id) if operator.backup_operator_id else None,
+        "status": operator.status,
+        "createdAt": rfc3339(operator.created_at),
+        "createdBy": operator.created_by,
+    }
+    return checked("operator.config.created", body)
 
 
 def updated(operator: Operator, changes: Changes) -> Event:
     """Tell of changed fields, `changes` being {wire name: (before, after)}."""
     with_values = {name: pair for name, pair in changes.items() if name not in WITHOUT_VALUES}
-    return _event(
-        "operator.config.updated",
-        {
-            **_envelope("operator.config.updated.v1", operator, operator.updated_at),
-            "changedFields": sorted(changes),
-            "previousValues": {name: before for name, (before, _) in with_values.items()},
-            "newValues": {name: after for name, (_, after) in with_values.items()},
-            "updatedAt": rfc3339(operator.updated_at),
-            "updatedBy": operator.updated_by,
-        },
-    )
+    body: UpdatedBody = {
+        **_envelope("operator.config.updated.v1", operator, operator.updated_at),
+        "changedFields": sorted(changes),
+        "previousValues": {name: before for name, (before, _) in with_values.items()},
+        "newValues": {name: after for name, (_, after) in with_values.items()},
+        "updatedAt": rfc3339(operator.updated_at),
+        "updatedBy": operator.updated_by,
+    }
+    return checked("operator.config.updated", body)
 
 
 def deleted(operator: Operator) -> Event:
     assert operator.deleted_at is not None
-    return _event(
-        "operator.config.deleted",
-        {
-            **_envelope("operator.config.deleted.v1", operator, operator.deleted_at),
-            "deletedAt": rfc3339(operator.deleted_at),
-            "deletedBy": operator.updated_by,
-        },
-    )
+    body: DeletedBody = {
+        **_envelope("operator.config.deleted.v1", operator, operator.deleted_at),
+        "deletedAt": rfc3339(operator.deleted_at),
+        "deletedBy": operator.updated_by,
+    }
+    return checked("operator.config.deleted", body)
 
 
 def validate(body: Mapping[str, object]) -> None:
@@ -142,20 +136,26 @@ def validate(body: Mapping[str, object]) -> None:
         raise EventInvalid(f"{body['type']} breaks its schema at {where}")
 
 
-def _event(subject: str, body: CreatedBody | UpdatedBody | DeletedBody) -> Event:
+def checked(subject: str, body: Envelope) -> Event:
+    """Make an event of a body that keeps its schema; raises EventInvalid."""
     validate(body)
     return Event(subject=subject, body=body)
 
 
-def _envelope(event_type: str, operator: Operator, occurred_at: datetime) -> Envelope:
+def envelope(event_type: str, *, operator_id: uuid.UUID, version: int, occurred_at: datetime) -> Envelope:
+    """Begin an event's body with a fresh eventId; `version` rises with each event of its kind and operator."""
     return {
         "schemaVersion": "1",
         "type": event_type,
         "eventId": str(uuid.uuid4()),
-        "operatorId": str(operator.id),
-        "version": operator.version,
+        "operatorId": str(operator_id),
+        "version": version,
         "occurredAt": rfc3339(occurred_at),
     }
+
+
+def _envelope(event_type: str, operator: Operator, occurred_at: datetime) -> Envelope:
+    return envelope(event_type, operator_id=operator.id, version=operator.version, occurred_at=occurred_at)
 
 
 @cache

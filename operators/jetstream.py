@@ -15,7 +15,7 @@ from django.conf import settings
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, DiscardPolicy, KeyValueConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import ConsumerConfig, DiscardPolicy, KeyValueConfig, RetentionPolicy, StorageType, StreamConfig, StreamSource
 from nats.js.errors import NotFoundError
 
 logger = logging.getLogger(__name__)
@@ -37,11 +37,14 @@ class Stream:
     max_bytes: int
     duplicate_window: timedelta
     discard: DiscardPolicy
+    # Another stream and a subject of it whose messages are copied into this one, which then has no subjects itself.
+    source: tuple[str, str] | None = None
 
     def config(self) -> StreamConfig:
         return StreamConfig(
             name=self.name,
             subjects=list(self.subjects),
+            sources=[StreamSource(name=self.source[0], filter_subject=self.source[1])] if self.source else None,
             description=self.description,
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection
@@ -15,18 +16,27 @@ from operators.tracing import span, traceparent
 def append(event: Event) -> OutboxEvent:
     """Store an event for the drainer; raises RuntimeError outside a transaction.
 
-    The caller holds the operator's row lock, so that ids and versions of one operator rise together.
+    The caller holds the lock of the row that the event's version counts, so that ids and versions rise together.
     """
+    with span("ops.outbox.append", operator_id=UUID(event.body["operatorId"]), action=event.subject):
+        [stored] = append_all([event])
+    return stored
+
+
+def append_all(events: Sequence[Event]) -> list[OutboxEvent]:
+    """Store many events at once, in their order; see `append`."""
     if not connection.in_atomic_block:
         raise RuntimeError("An event belongs into the transaction of its change.")
-    operator_id = UUID(event.body["operatorId"])
-    with span("ops.outbox.append", operator_id=operator_id, action=event.subject):
-        return OutboxEvent.objects.create(
+    parent, now = traceparent(), timezone.now()
+    return OutboxEvent.objects.bulk_create(
+        OutboxEvent(
             event_id=event.event_id,
-            operator_id=operator_id,
+            operator_id=UUID(event.body["operatorId"]),
             version=event.body["version"],
             subject=event.subject,
             payload=event.body,
-            traceparent=traceparent(),
-            created_at=timezone.now(),
+            traceparent=parent,
+            created_at=now,
         )
+        for event in events
+    )

@@ -18,6 +18,10 @@ class AuditAction(models.TextChoices):
     DEACTIVATE = "deactivate"
     DELETE = "delete"
     RESTORE = "restore"
+    START_MAINTENANCE = "start_maintenance"
+    END_MAINTENANCE = "end_maintenance"
+    OVERRIDE_HEALTH = "override_health"
+    END_OVERRIDE = "end_override"
 
 
 class AuditEntry(models.Model):
