@@ -12,6 +12,9 @@ _VIEW: Final = frozenset(
         "operators.view_auditentry",
         "operators.view_legacyrun",
         "operators.view_legacyrow",
+        "health.view_healthstatus",
+        "health.view_healthtransition",
+        "health.view_healthwindow",
     }
 )
 _MANAGE: Final = _VIEW | {
@@ -20,6 +23,8 @@ _MANAGE: Final = _VIEW | {
     "operators.delete_operator",
     "operators.change_operator_status",
     "operators.restore_operator",
+    "health.set_maintenance",
+    "health.override_health",
 }
 
 GROUPS: Final[dict[str, frozenset[str]]] = {
