@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 from health.reducer import State
 from health.reports import DeadReason
@@ -10,10 +10,6 @@ from health.reports import DeadReason
 reports = Counter("ops_health_reports", "Reports by what became of them.", ["result"])
 dead = Counter("ops_health_dead", "Messages that were no acceptable report, by reason.", ["reason"])
 transitions = Counter("ops_health_transition", "Changes of the state that others see.", ["from", "to"])
-ingest_lag_seconds = Gauge(
-    "ops_health_ingest_lag_seconds",
-    "How far ingest is behind the stream; grows while it cannot work. Only the active process shows it.",
-)
 live_seconds = Histogram(
     "ops_health_report_to_live_seconds",
     "From the broker's receipt of a report to the live view.",

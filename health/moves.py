@@ -10,7 +10,8 @@ from uuid import UUID
 from health import events
 from health.metrics import transitions as transitions_total
 from health.models import HealthStatus, HealthTransition, HealthWindow, TransitionReason, WindowKind
-from health.reducer import Move, State
+from health.reducer import Move, Reason
+from health.reports import Report
 from operators import outbox
 from operators.events import Event
 from operators.models import Operator
@@ -35,9 +36,17 @@ class Moves:
         self._events: list[Event] = []
         self._states: dict[UUID, str] = {}
 
-    def measured(self, status: HealthStatus, move: Move, *, window: HealthWindow | None) -> None:
-        """Note a move of the measured state; others see it unless a window is open."""
-        is_stale = move.after is State.UNKNOWN
+    def measured(
+        self,
+        status: HealthStatus,
+        move: Move,
+        *,
+        window: HealthWindow | None,
+        report: Report | None = None,
+    ) -> None:
+        """Note a move of the measured state and the report behind it; others see it unless a window is open."""
+        figures = None if move.reason is Reason.STALE else report
+        status.since, status.reason = move.at, move.reason.value
         self._note(
             status,
             HealthTransition(
@@ -47,8 +56,8 @@ class Moves:
                 reason=TransitionReason(move.reason.value),
                 at=move.at,
                 recorded_at=self.now,
-                error_rate=None if is_stale else status.error_rate,
-                bind_error=None if is_stale else status.bind_error,
+                error_rate=figures.error_rate if figures else None,
+                bind_error=figures.bind_error if figures else None,
                 is_hidden=window is not None,
             ),
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 DEGRADED_ABOVE: Final = 0.05
 UNHEALTHY_ABOVE: Final = 0.20
@@ -27,8 +30,7 @@ class Reason(StrEnum):
     STALE = "STALE"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """What must be remembered of an operator; moments are observedAt of reports.
 
     Each run holds the first report of an unbroken series above 5 %, above 20 %, or at most 5 %.

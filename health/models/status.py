@@ -92,3 +92,11 @@ class HealthStatus(models.Model):
             above_unhealthy_since=self.above_unhealthy_since,
             calm_since=self.calm_since,
         )
+
+    def take(self, condition: Condition) -> None:
+        """Remember what the reducer made of it."""
+        self.state = condition.state.value
+        self.observed_at = condition.observed_at
+        self.above_degraded_since = condition.above_degraded_since
+        self.above_unhealthy_since = condition.above_unhealthy_since
+        self.calm_since = condition.calm_since

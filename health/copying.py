@@ -1,0 +1,35 @@
+"""Values as PostgreSQL's COPY reads them in text format: one line a row, at a fraction of what parameters cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from django.db import connection
+
+NULL: Final = r"\N"
+
+
+def stage(table: str, like: str, columns: str, lines: Iterable[str]) -> None:
+    """Fill a temporary table that has these columns of another one, and is empty again after the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS {table} ON COMMIT DELETE ROWS "
+            f"AS SELECT {columns} FROM {like} WITH NO DATA"
+        )
+        with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+            copy.write("".join(lines))
+
+
+def moment(value: datetime | None) -> str:
+    return NULL if value is None else value.isoformat()
+
+
+def number(value: float | None) -> str:
+    return NULL if value is None else repr(value)
+
+
+def text(value: str | None) -> str:
+    """Escape printable ASCII, of which the backslash alone has a meaning of its own."""
+    return NULL if value is None else value.replace("\\", "\\\\")

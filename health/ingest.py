@@ -1,0 +1,146 @@
+"""Take reports into the log and let the states follow, one transaction for a batch (contract §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from health import metrics
+from health.copying import moment, number, stage, text
+from health.live import LiveState
+from health.models import HealthReport, HealthStatus
+from health.moves import Moves, open_windows
+from health.reducer import Condition, Move, is_late, reduce
+from health.reports import Report
+from health.statuses import Statuses
+from operators.tracing import span
+
+_LOG: Final = HealthReport._meta.db_table
+_COLUMNS: Final = (
+    "event_id, operator_id, connector_id, observed_at, received_at, bind_state, error_rate, bind_error, latency_ms"
+)
+_STORE: Final = f"INSERT INTO {_LOG} ({_COLUMNS}) SELECT {_COLUMNS} FROM log_stage ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A report, and when the broker took it, by the broker's clock."""
+
+    report: Report
+    received_at: datetime
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch; `unknown` holds the reports of operators that do not exist or are deleted."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    late: int = 0
+    unknown: list[Received] = field(default_factory=list)
+    live: list[LiveState] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Passage:
+    """One operator's way through a batch."""
+
+    condition: Condition
+    newest: Received
+    moves: list[tuple[Move, Report]] = field(default_factory=list)
+
+
+def take_in(batch: Sequence[Received], *, now: datetime, statuses: Statuses | None = None) -> Outcome:
+    """Log a batch, move the states in the order of delivery, and tell of the moves; all of it or nothing.
+
+    Repeats fall out of the log by their key and need no other care: to the reducer they are late. `statuses` is kept
+    by a caller that comes again.
+    """
+    statuses = statuses or Statuses()
+    with metrics.batch_seconds.time(), span("ops.health.ingest", action="take_in"):
+        try:
+            with transaction.atomic(durable=True):
+                locked = statuses.lock({each.report.operator_id for each in batch})
+                known = [each for each in batch if each.report.operator_id in locked]
+                new = _log(known)
+                passages, taken = _reduce(known, locked)
+                moves = _apply(passages, locked, now)
+                changed = [locked[operator_id] for operator_id in passages]
+                statuses.save(changed, moved={each.operator_id for each in moves.transitions})
+                moves.write()
+        except BaseException:
+            statuses.forget()
+            raise
+        outcome = Outcome(
+            accepted=taken,
+            duplicates=len(known) - new,
+            # A repeat is late as well; what is late and was new is late in the contract's sense.
+            late=max(new - taken, 0),
+            unknown=[each for each in batch if each.report.operator_id not in locked],
+            live=[LiveState.of(status, is_report=True) for status in changed],
+        )
+    moves.count()
+    for result, count in (("accepted", taken), ("duplicate", outcome.duplicates), ("late", outcome.late)):
+        metrics.reports.labels(result).inc(count)
+    return outcome
+
+
+def _log(batch: Sequence[Received]) -> int:
+    """Append reports to the log and return how many were new; the others had been logged before."""
+    stage("log_stage", _LOG, _COLUMNS, map(_line, batch))
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE)
+        return int(cursor.rowcount)
+
+
+def _line(each: Received) -> str:
+    report = each.report
+    return (
+        f"{report.event_id}\t{report.operator_id}\t{text(report.connector_id)}\t{moment(report.observed_at)}\t"
+        f"{moment(each.received_at)}\t{report.bind_state.value}\t{number(report.error_rate)}\t"
+        f"{text(report.bind_error)}\t{number(report.latency_ms)}\n"
+    )
+
+
+def _reduce(batch: Iterable[Received], statuses: dict[UUID, HealthStatus]) -> tuple[dict[UUID, _Passage], int]:
+    """Run each operator's reports through the state machine; return their passages and how many were not late."""
+    passages: dict[UUID, _Passage] = {}
+    taken = 0
+    for each in batch:
+        report = each.report
+        passage = passages.get(report.operator_id)
+        condition = passage.condition if passage else statuses[report.operator_id].condition
+        if is_late(condition, report.observed_at):
+            continue
+        taken += 1
+        condition, moves = reduce(
+            condition, observed_at=report.observed_at, is_bound=report.is_bound, error_rate=report.error_rate
+        )
+        if passage is None:
+            passage = passages[report.operator_id] = _Passage(condition, each)
+        else:
+            passage.condition, passage.newest = condition, each
+        passage.moves += [(move, report) for move in moves]
+    return passages, taken
+
+
+def _apply(passages: dict[UUID, _Passage], statuses: dict[UUID, HealthStatus], now: datetime) -> Moves:
+    """Bring the statuses to where the passages ended."""
+    windows = open_windows([operator_id for operator_id, passage in passages.items() if passage.moves])
+    moves = Moves(now)
+    for operator_id, passage in passages.items():
+        status = statuses[operator_id]
+        for move, report in passage.moves:
+            moves.measured(status, move, report=report, window=windows.get(operator_id))
+        status.take(passage.condition)
+        report = passage.newest.report
+        status.received_at = passage.newest.received_at
+        status.connector_id, status.bind_state = report.connector_id, report.bind_state.value
+        status.error_rate, status.bind_error = report.error_rate, report.bind_error
+        status.latency_ms = report.latency_ms
+    return moves

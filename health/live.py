@@ -1,0 +1,54 @@
+"""What consumers read of an operator's health while it is alive: the values of the KV bucket ops_health."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from health.models import HealthStatus
+from operators.models import HealthState
+from operators.wire import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """One key of the bucket: the effective state, and the newest report's figures (contract §5)."""
+
+    operator_id: UUID
+    state: str
+    since: datetime | None
+    error_rate: float | None
+    bind_error: str | None
+    observed_at: datetime | None
+    # When the broker took the report that this tells of; None where no report is the cause.
+    received_at: datetime | None = None
+
+    @classmethod
+    def of(cls, status: HealthStatus, *, is_report: bool = False) -> LiveState:
+        return cls(
+            operator_id=status.operator_id,
+            state=status.effective_state,
+            since=status.effective_since,
+            error_rate=status.error_rate,
+            bind_error=status.bind_error,
+            observed_at=status.observed_at,
+            received_at=status.received_at if is_report else None,
+        )
+
+    @property
+    def is_known(self) -> bool:
+        """A missing key means UNKNOWN, so that one is deleted."""
+        return self.state != HealthState.UNKNOWN
+
+    def payload(self) -> bytes:
+        return json.dumps(
+            {
+                "state": self.state,
+                "since": rfc3339(self.since) if self.since else None,
+                "errorRate": self.error_rate,
+                "bindError": self.bind_error,
+                "observedAt": rfc3339(self.observed_at) if self.observed_at else None,
+            }
+        ).encode()
