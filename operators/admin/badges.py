@@ -67,11 +67,11 @@ def moment(at: datetime | None) -> SafeString:
         '<time datetime="{}" title="{}">{}</time>',
         at.isoformat(),
         f"{at:%d %b %Y, %H:%M:%S} UTC",
-        _ago(seconds),
+        ago(seconds),
     )
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
     """Say the largest unit that fits; Django's timesince, exact about months, costs ten times as much a row."""
     for unit, length in UNITS:
         if (count := int(seconds // length)) >= 1:
