@@ -41,11 +41,12 @@ def bodies(operator: Operator) -> list[dict[str, Any]]:
     return [dict(event.payload) for event in OutboxEvent.objects.filter(operator_id=operator.id)]
 
 
-def test_it_has_a_schema_for_each_config_event() -> None:
+def test_it_has_a_schema_for_each_of_the_four_events() -> None:
     assert [path.stem for path in SCHEMAS] == [
         "operator.config.created.v1",
         "operator.config.deleted.v1",
         "operator.config.updated.v1",
+        "operator.health.v1",
     ]
 
 
