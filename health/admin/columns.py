@@ -98,13 +98,10 @@ def _state(line: Line) -> SafeString:
 
 def _window_note(line: Line, window: HealthWindow) -> SafeString:
     """Tell that staff decided this state, until when, and what the reports say meanwhile."""
-    if window.kind == WindowKind.MAINTENANCE:
-        decided = "maintenance"
-    else:
-        decided = f"override by {window.opened_by}"
+    decided = "maintenance" if window.kind == WindowKind.MAINTENANCE else f"override by {window.opened_by}"
     is_today = window.ends_at.date() == line.now.date()
     until = f"{window.ends_at:%H:%M}" if is_today else f"{window.ends_at:%d %b, %H:%M}"
-    measured = "" if line.status.state == window.state else f" · measured {line.status.state.lower()}"
+    measured = "" if line.status.state == window.state else format_html("<br>measured {}", line.status.state.lower())
     return format_html(
         '<span class="note" title="{}">{} until <time datetime="{}">{}</time>{}</span>',
         f"{window.reason} ({window.opened_by})",
@@ -116,18 +113,16 @@ def _window_note(line: Line, window: HealthWindow) -> SafeString:
 
 
 def _since(line: Line) -> SafeString:
-    return badges.moment(line.status.effective_since)
-
-
-def _reason(line: Line) -> SafeString:
-    return _reason_words(line.window.kind if line.window else line.status.effective_reason)
+    reason = _reason_words(line.window.kind if line.window else line.status.effective_reason)
+    return format_html("{} {}", badges.moment(line.status.effective_since), reason)
 
 
 @lru_cache
 def _reason_words(reason: str) -> SafeString:
     if not reason:
-        return SafeString('<span class="quiet">never reported</span>')
-    return format_html("{}", TransitionReason(reason).label if reason in TransitionReason else reason)
+        return SafeString('<span class="note">never reported</span>')
+    label = TransitionReason(reason).label if reason in TransitionReason else reason
+    return format_html('<span class="note">{}</span>', str(label).lower())
 
 
 def _error_rate(line: Line) -> SafeString:
@@ -192,7 +187,6 @@ COLUMNS: Final = (
     Column("name", "Operator", _name, F("operator__name")),
     Column("state", "State", _state, SEVERITY),
     Column("since", "Since", _since, F("effective_since"), is_descending=True),
-    Column("reason", "Reason", _reason, F("effective_reason")),
     Column("error_rate", "Error rate", _error_rate, F("error_rate"), is_descending=True),
     Column("bind", "Bind", _bind, F("bind_state"), is_descending=True),
     Column("latency", "Latency", _latency, F("latency_ms"), is_descending=True),

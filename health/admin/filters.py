@@ -30,7 +30,10 @@ class StatusFilter(admin.SimpleListFilter):
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(status.value, str(status.label).capitalize()) for status in Status]
+        return [
+            (status.value, str(status.label).capitalize())
+            for status in (Status.ACTIVE, Status.SUSPENDED, Status.INACTIVE)
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[HealthStatus]) -> QuerySet[HealthStatus]:
         return queryset.filter(operator__status=status) if (status := self.value()) in Status else queryset
@@ -39,7 +42,7 @@ class StatusFilter(admin.SimpleListFilter):
 class WindowFilter(admin.SimpleListFilter):
     """Find operators whose state staff decide at the moment."""
 
-    title = "decided by staff"
+    title = "decision of staff"
     parameter_name = "window"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
