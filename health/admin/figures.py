@@ -107,21 +107,15 @@ def _row(bucket: Bucket) -> Row:
     )
 
 
-def _lanes(
-    frame: Frame, spans: Sequence[Span], windows: Sequence[HealthWindow], now: datetime
-) -> tuple[Lane, ...]:
+def _lanes(frame: Frame, spans: Sequence[Span], windows: Sequence[HealthWindow], now: datetime) -> tuple[Lane, ...]:
     """Show what the reports say, and above it what staff decided, where they decided anything in this time."""
     shown = clip(spans, start=frame.start, end=frame.end)
-    measured = charts.draw_band(
-        shown, frame, lambda span: _told(span.state.capitalize(), span.start, span.end)
-    )
+    measured = charts.draw_band(shown, frame, lambda span: _told(span.state.capitalize(), span.start, span.end))
     lanes = [(kind.label, _window_blocks(frame, windows, kind, now)) for kind in WindowKind]
     return (*(Lane(label, blocks) for label, blocks in lanes if blocks), Lane("Measured", measured))
 
 
-def _window_blocks(
-    frame: Frame, windows: Sequence[HealthWindow], kind: WindowKind, now: datetime
-) -> tuple[Block, ...]:
+def _window_blocks(frame: Frame, windows: Sequence[HealthWindow], kind: WindowKind, now: datetime) -> tuple[Block, ...]:
     blocks = []
     for window in windows:
         start, end = span_of(window, now)

@@ -71,7 +71,7 @@ class WindowForm(DecisionForm):
         help_text="At most 30 days ahead, in UTC.",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORMAT),
     )
-    field_order = ("length", "until", "reason")
+    field_order: tuple[str, ...] = ("length", "until", "reason")
 
     def clean(self) -> dict[str, Any]:
         """Take a moment that was typed for the choice of it, yet never let one of two answers win unseen."""

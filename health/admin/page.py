@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from health.admin.figures import draw
-from health.admin.windows import WindowPages, open_decisions
+from health.admin.windows import WindowPages, buttons_of
 from health.admin.wording import duration, explain, floored_percent, milliseconds, percent
 from health.binderrors import hint_for
 from health.history import read_spans, span_of, transitions_of, windows_since
@@ -28,6 +28,8 @@ from operators.admin.base import BoundedPaginator
 from operators.admin.page import find_operator, header_of, page_url
 
 TRANSITIONS_PAGE: Final = 25
+# In the order of the key beside the timeline.
+STATES: Final = ("healthy", "degraded", "unhealthy", "unknown")
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,9 @@ class OperatorHealthPages(WindowPages):
             "original": operator,
             "now": Now(HealthStatus.objects.get(pk=operator.pk), open_windows),
             "up": Up(_uptime(spans, windows, start, now)),
-            "decisions": open_decisions(request, operator, windows),
+            "buttons": buttons_of(request, operator, open_windows),
             "ranges": tuple(RANGES),
+            "states": STATES,
             "range": chosen.name,
             "frame": frame,
             "figures": draw(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ class Decision:
     name: str
     kind: WindowKind
     label: str
+    again: str
     title: str
     done: str
     permission: str
@@ -48,6 +49,7 @@ MAINTENANCE: Final = Decision(
     name="maintenance",
     kind=WindowKind.MAINTENANCE,
     label="Maintenance",
+    again="Change maintenance",
     title="Put {} into maintenance",
     done="{} is in maintenance until {:%d %b %Y, %H:%M} UTC.",
     permission="set_maintenance",
@@ -63,6 +65,7 @@ END_MAINTENANCE: Final = Decision(
     name="end_maintenance",
     kind=WindowKind.MAINTENANCE,
     label="End maintenance",
+    again="End maintenance",
     title="End the maintenance of {}",
     done="The maintenance of {} is over.",
     permission="set_maintenance",
@@ -74,6 +77,7 @@ OVERRIDE: Final = Decision(
     name="override",
     kind=WindowKind.OVERRIDE,
     label="Override state",
+    again="Change override",
     title="Override the state of {}",
     done="The state of {} is overridden until {:%d %b %Y, %H:%M} UTC.",
     permission="override_health",
@@ -88,6 +92,7 @@ END_OVERRIDE: Final = Decision(
     name="end_override",
     kind=WindowKind.OVERRIDE,
     label="End override",
+    again="End override",
     title="End the override of {}",
     done="The override of {} is over.",
     permission="override_health",
@@ -99,13 +104,24 @@ END_OVERRIDE: Final = Decision(
 DECISIONS: Final = {each.name: each for each in (MAINTENANCE, END_MAINTENANCE, OVERRIDE, END_OVERRIDE)}
 
 
-def open_decisions(request: HttpRequest, operator: Operator, windows: list[HealthWindow]) -> list[Decision]:
+@dataclass(frozen=True)
+class Button:
+    label: str
+    address: str
+
+
+def buttons_of(request: HttpRequest, operator: Operator, open_windows: Sequence[HealthWindow]) -> list[Button]:
     """List what this person may decide now; nothing can be ended that is not open."""
-    open_kinds = {window.kind for window in windows if window.ended_at is None}
+    if operator.is_deleted:
+        return []
+    open_kinds = {window.kind for window in open_windows}
     return [
-        each
+        Button(
+            label=each.again if each.kind in open_kinds else each.label,
+            address=reverse(f"admin:health_healthstatus_{each.name}", args=[operator.pk]),
+        )
         for each in DECISIONS.values()
-        if not operator.is_deleted and each.is_permitted(request) and (not each.is_end or each.kind in open_kinds)
+        if each.is_permitted(request) and (not each.is_end or each.kind in open_kinds)
     ]
 
 
@@ -139,7 +155,13 @@ class WindowPages(TypedAdmin[HealthStatus]):
             if operator.is_deleted or (decision.is_end and current is None):
                 self.message_user(request, f"{decision.label} is not possible now.", messages.WARNING)
                 return HttpResponseRedirect(health_url(operator))
-            return self._show_window(request, decision, operator, current, decision.form(initial={} if decision.is_end else _initial(current)))
+            return self._show_window(
+                request,
+                decision,
+                operator,
+                current,
+                decision.form(initial={} if decision.is_end else _initial(current)),
+            )
         form = decision.form(request.POST)
         if not form.is_valid():
             return self._show_window(request, decision, operator, current, form)
