@@ -129,6 +129,13 @@ OUTBOX_MAX_ATTEMPTS = bounded("OUTBOX_MAX_ATTEMPTS", default=8, low=1, high=100)
 # Published rows stay this long, so that what a broker lost can be published again (replay_events).
 OUTBOX_RETENTION_DAYS = bounded("OUTBOX_RETENTION_DAYS", default=14, low=1, high=3650)
 
+# --- Health ---------------------------------------------------------------------------------------------------------
+# Whole days of reports that are kept; the console charts a week.
+HEALTH_LOG_RETENTION_DAYS = bounded("HEALTH_LOG_RETENTION_DAYS", default=35, low=8, high=3650)
+HEALTH_LOG_PREMAKE_DAYS = bounded("HEALTH_LOG_PREMAKE_DAYS", default=7, low=2, high=60)
+# Reports in one transaction; what came in the meantime is the next batch, so that a larger one delays nothing.
+HEALTH_BATCH = bounded("HEALTH_BATCH", default=1000, low=1, high=5000)
+
 # --- Identity of API callers ----------------------------------------------------------------------------------------
 JWT_ISSUER = str(env.str("JWT_ISSUER", default=""))
 JWT_AUDIENCE = str(env.str("JWT_AUDIENCE", default=SERVICE_NAME))
@@ -163,6 +170,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "CAMELIZE_NAMES": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "HealthStateEnum": "operators.models.HealthState.values",
+        "OverrideStateEnum": "health.actions.OVERRIDES",
+        "TransitionReasonEnum": "health.models.TransitionReason.values",
+        "DeadReasonEnum": "health.reports.DeadReason",
+    },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = bounded("MAX_BODY_BYTES", default=1_048_576, low=1024, high=104_857_600)
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000

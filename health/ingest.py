@@ -29,10 +29,13 @@ _STORE: Final = f"INSERT INTO {_LOG} ({_COLUMNS}) SELECT {_COLUMNS} FROM log_sta
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A report, and when the broker took it, by the broker's clock."""
+    """A report, and when the broker took it, by the broker's clock; the rest is for a dead letter."""
 
     report: Report
     received_at: datetime
+    subject: str = ""
+    raw: bytes = b""
+    sequence: int | None = None
 
 
 @dataclass(slots=True)
@@ -44,6 +47,16 @@ class Outcome:
     late: int = 0
     unknown: list[Received] = field(default_factory=list)
     live: list[LiveState] = field(default_factory=list)
+
+    def joined(self, later: Outcome) -> Outcome:
+        """Add up with what became of the batch after this one."""
+        return Outcome(
+            self.accepted + later.accepted,
+            self.duplicates + later.duplicates,
+            self.late + later.late,
+            self.unknown + later.unknown,
+            self.live + later.live,
+        )
 
 
 @dataclass(slots=True)

@@ -1,0 +1,65 @@
+"""What becomes of a message that is no acceptable report: it is kept with the reason, and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from nats.js import JetStreamContext
+from nats.js.api import Header
+
+from health import metrics
+from health.reports import Malformed
+from health.streams import DEAD_SUBJECT
+
+# Enough to see what it was; a larger body would not fit into a message beside its headers.
+KEPT_BYTES: Final = 64 * 1024
+AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One refused message; `sequence` is its place in the stream, None where it came over REST."""
+
+    subject: str
+    raw: bytes
+    malformed: Malformed
+    sequence: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        return self.raw[:KEPT_BYTES]
+
+    def headers(self) -> dict[str, str]:
+        headers = {
+            # A message that comes again leaves one letter.
+            Header.MSG_ID.value: f"dead-{self.sequence or uuid.uuid4()}",
+            "Ops-Dead-Reason": self.malformed.reason.value,
+            "Ops-Dead-Field": _header(self.malformed.field),
+            "Ops-Dead-Message": _header(self.malformed.message),
+            "Ops-Dead-Subject": _header(self.subject),
+        }
+        if self.sequence:
+            headers["Ops-Dead-Sequence"] = str(self.sequence)
+        return headers
+
+
+async def bury(js: JetStreamContext, letters: Iterable[DeadLetter]) -> None:
+    """Store dead letters and count them; raises NatsError or TimeoutError when the broker has not stored them all."""
+    waiting = list(letters)
+    while waiting:
+        now, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+        await asyncio.gather(
+            *(js.publish(DEAD_SUBJECT, letter.body, headers=letter.headers(), timeout=5) for letter in now)
+        )
+        for letter in now:
+            metrics.dead.labels(letter.malformed.reason.value).inc()
+            metrics.reports.labels("dead").inc()
+
+
+def _header(text: str) -> str:
+    """Keep to what a header may hold; field names and subjects are a sender's words."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:500])

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError
+from nats.errors import Error as NatsError
+from prometheus_client import start_http_server
+
+from health.consumer import Consumer
+from health.lag import Lag
+from health.pull import PullLost
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Command(BaseCommand):
+    help = "Take the connectors' reports in from JetStream; stays, unless --once is given."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="take in what is there, then end; 1 if something stays")
+        parser.add_argument(
+            "--without-clock",
+            action="store_true",
+            help="leave silence to the time of the next report, for a replay of old ones",
+        )
+        parser.add_argument("--batch", type=int, default=settings.HEALTH_BATCH, help="reports in one transaction")
+        parser.add_argument("--metrics-port", type=int, default=settings.METRICS_PORT, help="0 turns it off")
+
+    def handle(self, *, once: bool, without_clock: bool, batch: int, metrics_port: int, **options: object) -> None:
+        if not 1 <= batch <= 5000:
+            raise CommandError("--batch lies between 1 and 5000.")
+        lag = Lag()
+        if metrics_port and not once:
+            lag.register()
+            start_http_server(metrics_port, addr=settings.HOST)
+        try:
+            is_done = asyncio.run(_work(batch=batch, with_clock=not without_clock, lag=lag, once=once))
+        except (OperationalError, InterfaceError):
+            # Not the errors' own text: it can quote a connection string.
+            raise CommandError("The database does not answer.") from None
+        except (NatsError, OSError, TimeoutError, PullLost):
+            raise CommandError("NATS does not answer.") from None
+        if not is_done:
+            sys.exit(1)
+
+
+async def _work(*, batch: int, with_clock: bool, lag: Lag, once: bool) -> bool:
+    consumer = Consumer(batch=batch, with_clock=with_clock, lag=lag)
+    is_signalled = False
+
+    def on_signal() -> None:
+        nonlocal is_signalled
+        if is_signalled:
+            # Whoever asks twice does not want to wait for a server; what is not acknowledged comes again.
+            os._exit(1)
+        is_signalled = True
+        consumer.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    if once:
+        return await consumer.drain()
+    await consumer.run()
+    return True
