@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 
 SECTIONS: Final = ("operators", "health", "routing", "auth")
-FIRST_MODELS: Final = ("Operator", "AuditEntry", "OutboxEvent")
+FIRST_MODELS: Final = ("HealthStatus", "Operator", "AuditEntry", "OutboxEvent")
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
 class OpsAdminSite(AdminSite):
@@ -18,6 +23,17 @@ class OpsAdminSite(AdminSite):
     index_title = "Overview"
     site_url = None
     enable_nav_sidebar = True
+
+    def admin_view(self, view: View, cacheable: bool = False) -> View:
+        """Refuse NUL in an address: PostgreSQL holds none in a text, so every filter and search would fail on it."""
+
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if "%00" in request.META.get("QUERY_STRING", ""):
+                raise BadRequest("NUL is not text.")
+            return view(request, *args, **kwargs)
+
+        return super().admin_view(cast(View, checked), cacheable)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from operators.admin.overview import (
@@ -29,6 +45,7 @@ class OpsAdminSite(AdminSite):
         may_read = {
             "may_read_audit": user.has_perm("operators.view_auditentry"),
             "may_read_outbox": user.has_perm("operators.view_outboxevent"),
+            "may_read_health": user.has_perm("health.view_healthstatus"),
         }
         return super().index(request, {"overview": shown, **may_read, **(extra_context or {})})
 

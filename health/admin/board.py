@@ -82,8 +82,10 @@ class BoardChangeList(ChangeList):
 
     lines: list[Line]
 
-    def get_queryset(self, request: HttpRequest, **kwargs: Any) -> QuerySet[HealthStatus]:
-        rows: QuerySet[HealthStatus] = super().get_queryset(request, **kwargs)
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[HealthStatus]:
+        rows: QuerySet[HealthStatus] = super().get_queryset(request, exclude_parameters)
         return rows.filter(operator__deleted_at=None).only(*SHOWN)
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:

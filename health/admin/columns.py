@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from django.db.models import Case, F, When
-from django.db.models.expressions import Combinable, OrderBy
+from django.db.models.expressions import OrderBy
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -72,10 +72,10 @@ class Column:
     name: str
     title: str
     cell: Callable[[Line], SafeString]
-    key: Combinable | None = None
+    key: Case | F | None = None
     is_descending: bool = False
 
-    def order(self, *, reverse: bool) -> tuple[OrderBy | Combinable | str, ...]:
+    def order(self, *, reverse: bool) -> tuple[OrderBy | Case | str, ...]:
         assert self.key is not None
         is_descending = self.is_descending is not reverse
         first = self.key.desc(nulls_last=True) if is_descending else self.key.asc(nulls_last=True)
