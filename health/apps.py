@@ -10,4 +10,4 @@ class HealthConfig(AppConfig):
     verbose_name = "Health"
 
     def ready(self) -> None:
-        from health import receivers  # noqa: F401 - connects them
+        from health import checks, receivers  # noqa: F401 - registers and connects them

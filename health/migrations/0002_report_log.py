@@ -53,12 +53,16 @@ NO_PARTITIONS = """
         template text;
         parent text := format('%s.operator_health_log', current_schema());
     BEGIN
-        SELECT quote_ident(nspname) INTO STRICT partman
+        -- What maintenance may have set aside when it was killed.
+        DROP TABLE IF EXISTS operator_health_log_aside;
+        SELECT quote_ident(nspname) INTO partman
             FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'pg_partman';
-        EXECUTE format('DELETE FROM %s.part_config WHERE parent_table = $1 RETURNING template_table', partman)
-            INTO template USING parent;
+        IF partman IS NOT NULL THEN
+            EXECUTE format('DELETE FROM %s.part_config WHERE parent_table = $1 RETURNING template_table', partman)
+                INTO template USING parent;
+        END IF;
         IF template IS NOT NULL THEN
-            EXECUTE 'DROP TABLE IF EXISTS ' || template;
+            EXECUTE format('DROP TABLE IF EXISTS %I.%I', split_part(template, '.', 1), split_part(template, '.', 2));
         END IF;
     END $$;
 """
