@@ -30,7 +30,7 @@ def body(**changes: Any) -> dict[str, Any]:
 
 def test_it_tells_what_the_contract_says() -> None:
     found = body()
-    assert uuid.UUID(found.pop("eventId"))
+    assert uuid.UUID(found.pop("eventId")).version == 4
     assert found == {
         "schemaVersion": "1",
         "type": "operator.health.v1",
