@@ -25,6 +25,8 @@ class StrictJSONParser(BaseParser):
 
     Refuses duplicate keys, NaN and Infinity, NUL and lone surrogates (PostgreSQL stores neither), deep nesting, and a
     body above DATA_UPLOAD_MAX_MEMORY_SIZE. Messages name keys, never values: one of them may be a password.
+
+    A view whose `takes_raw_body` is true gets the bytes, and has to read them as strictly.
     """
 
     media_type = "application/json"
@@ -34,8 +36,10 @@ class StrictJSONParser(BaseParser):
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Any:
         _check_charset(media_type or "")
+        if getattr((parser_context or {}).get("view"), "takes_raw_body", False):
+            return _read(stream)
         try:
             text = _read(stream).decode("utf-8")
             document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=Decimal)

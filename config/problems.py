@@ -39,6 +39,7 @@ TITLES: Final[dict[str, str]] = {
     "INTERNAL_ERROR": "Something went wrong on our side",
     "VAULT_UNAVAILABLE": "The credential store is away",
     "DATABASE_UNAVAILABLE": "The database is away",
+    "BROKER_UNAVAILABLE": "The broker is away",
     "IDENTITY_UNAVAILABLE": "Tokens cannot be checked now",
 }
 CODES: Final[dict[int, str]] = {
@@ -100,7 +101,14 @@ def from_exception(exc: Exception, request: HttpRequest | Request) -> HttpRespon
             conflict = {"operatorId": str(exc.existing.pk), "name": exc.existing.name, "fields": list(exc.fields)}
             return problem(request, status=exc.status, code=exc.code, detail=str(exc), conflict=conflict)
         case OperatorError():
-            return problem(request, status=exc.status, code=exc.code, detail=str(exc), retry_after=exc.retry_after)
+            return problem(
+                request,
+                status=exc.status,
+                code=exc.code,
+                detail=str(exc),
+                retry_after=exc.retry_after,
+                **exc.members,
+            )
         case exceptions.ValidationError():
             return _invalid(request, tuple(flatten(exc.detail)))
         case exceptions.ParseError():

@@ -45,6 +45,16 @@ PROBLEM: Final[dict[str, Any]] = {
                 "fields": {"type": "array", "items": {"type": "string"}},
             },
         },
+        "accepted": {"type": "integer", "description": "With BROKER_UNAVAILABLE: how many reports are stored."},
+        "pending": {
+            "type": "array",
+            "description": "With BROKER_UNAVAILABLE: the reports that are not known to be stored.",
+            "items": {
+                "type": "object",
+                "required": ["index", "eventId"],
+                "properties": {"index": {"type": "integer"}, "eventId": {"type": "string", "format": "uuid"}},
+            },
+        },
     },
 }
 
@@ -70,7 +80,10 @@ class Generator(SchemaGenerator):
         document["info"]["description"] = DESCRIPTION
         document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         document["servers"] = [{"url": "/"}]
-        document["tags"] = [{"name": "Operators", "description": "Mobile network operators and aggregators."}]
+        document["tags"] = [
+            {"name": "Operators", "description": "Mobile network operators and aggregators."},
+            {"name": "Health", "description": "What the binds report, and what staff decide about it."},
+        ]
         schemas = document["components"]["schemas"]
         for name, schema in schemas.items():
             if name.endswith("Request"):

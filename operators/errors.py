@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from operators.models import Operator
@@ -24,6 +25,8 @@ class OperatorError(Exception):
     code: ClassVar[str]
     status: ClassVar[int]
     retry_after: ClassVar[int | None] = None
+    # What the answer says besides, as extension members (RFC 9457 §3.2).
+    members: Mapping[str, Any] = MappingProxyType({})
 
 
 class InvalidPayload(OperatorError):

@@ -62,6 +62,7 @@ class Problem:
     title: str
     detail: str
     members: dict[str, Any] = field(default_factory=dict)
+    instance: str = f"/v1/admin/operators/{OPERATOR_ID}"
 
     @property
     def title_words(self) -> str:
@@ -75,7 +76,7 @@ class Problem:
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
-            "instance": f"/v1/admin/operators/{OPERATOR_ID}",
+            "instance": self.instance,
             **self.members,
         }
 

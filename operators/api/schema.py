@@ -63,9 +63,10 @@ def operation(
     answer: Any = None,
     example: Mapping[str, Any] | None = None,
     body: Any = None,
-    body_example: Mapping[str, Any] | None = None,
+    body_example: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     parameters: Sequence[OpenApiParameter] = (),
-    errors: Sequence[str] = (),
+    errors: Sequence[str | Problem] = (),
+    tag: str = "Operators",
 ) -> Callable[[View], View]:
     """Describe one operation; `example` is one entry where the answer is a page."""
     responses: dict[Any, Any] = {status: OpenApiResponse(answer, description=summary)}
@@ -79,7 +80,7 @@ def operation(
         examples.append(OpenApiExample(summary, value=body_example, request_only=True))
     decorate: Callable[[View], View] = extend_schema(
         operation_id=operation_id,
-        tags=["Operators"],
+        tags=[tag],
         summary=summary,
         description=description or f"{summary}.",
         request=body,
@@ -90,10 +91,11 @@ def operation(
     return decorate
 
 
-def _refusals(names: Sequence[str]) -> dict[Any, OpenApiResponse]:
+def _refusals(named: Sequence[str | Problem]) -> dict[Any, OpenApiResponse]:
     by_status: dict[int, list[Problem]] = {}
-    for name in names:
-        by_status.setdefault(PROBLEMS[name].status, []).append(PROBLEMS[name])
+    for each in named:
+        problem = PROBLEMS[each] if isinstance(each, str) else each
+        by_status.setdefault(problem.status, []).append(problem)
     return {
         (status, PROBLEM_TYPE): OpenApiResponse(
             PROBLEM_REF,
