@@ -14,25 +14,25 @@ from typing import Final
 
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from health import clock
-from health.deadletters import bury
+from health.deadletters import NotBuried, bury
 from health.ingest import Outcome, Received, take_in
 from health.lag import Lag
 from health.lead import DatabaseThread, try_to_lead
 from health.liveview import LiveView
 from health.messages import refused, sort
-from health.pull import Pull, PullLost
+from health.pull import Delivery, Pull, PullLost
 from health.reducer import SILENCE
 from health.reports import DeadReason
 from health.statuses import Statuses
 from health.streams import INGEST_CONSUMER
 from operators import jetstream
 from operators.metrics import pg_errors
+from operators.pubacks import PubAcks
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,14 @@ LONGEST_REST_SECONDS: Final = 5.0
 # How long `drain()` waits for the lead before it leaves the work to the process that has it.
 LEAD_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 5.0
+DRAINED_SECONDS: Final = 60.0
 # Keys of the live view live 60 s; those that no report renews are written again this often.
 RENEW_SECONDS: Final = 20.0
 # A transaction becomes visible a moment after the time that it wrote into its rows.
 OVERLAP: Final = timedelta(seconds=20)
 
 _DATABASE_AWAY: Final = (OperationalError, InterfaceError)
-_BROKER_AWAY: Final = (NatsError, OSError, TimeoutError, PullLost)
+_BROKER_AWAY: Final = (NatsError, OSError, TimeoutError, PullLost, NotBuried)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Session:
     js: JetStreamContext
     pull: Pull
     view: LiveView
+    acks: PubAcks
 
 
 class Consumer:
@@ -118,7 +120,7 @@ class Consumer:
                     if not info.num_pending and not info.num_ack_pending:
                         self._lag.advance(datetime.now(UTC))
                         await self._tick(session.view)
-                        return await session.view.settle(SETTLE_SECONDS)
+                        return await session.view.settle(DRAINED_SECONDS)
             return False
         finally:
             await self._database.close()
@@ -161,29 +163,30 @@ class Consumer:
         messages = await session.pull.take(seconds)
         if messages:
             await self._process(session, messages)
-        elif session.pull.idle_at is not None:
-            self._lag.advance(session.pull.idle_at)
+        else:
+            session.view.offer(())
+            if session.pull.idle_at is not None:
+                self._lag.advance(session.pull.idle_at)
         if time.monotonic() - self._ticked_at >= TICK_SECONDS:
             await self._tick(session.view)
         return bool(messages)
 
-    async def _process(self, session: Session, messages: Sequence[Msg]) -> None:
+    async def _process(self, session: Session, messages: Sequence[Delivery]) -> None:
         received, letters = sort(messages, now=datetime.now(UTC))
         # Stored before the original is acknowledged: nothing vanishes between the two.
-        await bury(session.js, letters)
+        await bury(session.acks, letters)
         if received:
             outcome = await self._take_in(session, received)
             await bury(
-                session.js,
+                session.acks,
                 [
                     refused(each, DeadReason.UNKNOWN_OPERATOR, "operatorId", "There is no such operator.")
                     for each in outcome.unknown
                 ],
             )
-            session.view.offer(outcome.live)
-        for message in messages:
-            await session.client.publish(message.reply)
-        self._lag.advance(messages[-1].metadata.timestamp)
+            session.view.offer(outcome.live, is_behind=len(messages) == self._batch)
+        await session.pull.acknowledge(messages[-1])
+        self._lag.advance(messages[-1].received_at)
 
     async def _take_in(self, session: Session, batch: Sequence[Received]) -> Outcome:
         """Take a batch in; one that the database refuses is halved until the report at fault is found and buried."""
@@ -194,7 +197,7 @@ class Consumer:
             logger.warning("batch refused", extra={"action": ACTION, "reports": len(batch), "error": _name(error)})
             if len(batch) == 1:
                 text = f"The database refuses the report: {_name(error)}."
-                await bury(session.js, [refused(batch[0], DeadReason.INVALID_FIELD, "", text)])
+                await bury(session.acks, [refused(batch[0], DeadReason.INVALID_FIELD, "", text)])
                 return Outcome()
         middle = len(batch) // 2
         first = await self._take_in(session, batch[:middle])
@@ -235,12 +238,12 @@ class Consumer:
         try:
             js = client.jetstream(timeout=5)
             await _rewind(js)
-            pull, view = Pull(client, INGEST_CONSUMER, batch=self._batch), LiveView(js)
+            pull, view = Pull(client, INGEST_CONSUMER, batch=self._batch), LiveView(client)
             writer = asyncio.create_task(view.run())
             # Whoever led before may have died between commit and live view.
             view.offer(await self._database.do(clock.live_now, clock=datetime.now(UTC)))
             await pull.start()
-            yield Session(client, js, pull, view)
+            yield Session(client, js, pull, view, PubAcks(client))
             await client.flush()  # the last acknowledgements
         finally:
             if writer is not None:

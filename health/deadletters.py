@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nats.js import JetStreamContext
 from nats.js.api import Header
 
 from health import metrics
 from health.reports import Malformed
 from health.streams import DEAD_SUBJECT
+from operators.pubacks import Outgoing, PubAcks
 
 # Enough to see what it was; a larger body would not fit into a message beside its headers.
 KEPT_BYTES: Final = 64 * 1024
@@ -47,15 +46,18 @@ class DeadLetter:
         return headers
 
 
-async def bury(js: JetStreamContext, letters: Iterable[DeadLetter]) -> None:
-    """Store dead letters and count them; raises NatsError or TimeoutError when the broker has not stored them all."""
-    waiting = list(letters)
-    while waiting:
-        now, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-        await asyncio.gather(
-            *(js.publish(DEAD_SUBJECT, letter.body, headers=letter.headers(), timeout=5) for letter in now)
-        )
-        for letter in now:
+class NotBuried(Exception):
+    """The broker has not stored a dead letter, so its original must not be acknowledged."""
+
+
+async def bury(acks: PubAcks, letters: Sequence[DeadLetter]) -> None:
+    """Store dead letters and count them; raises NotBuried or NatsError when the broker has not stored them all."""
+    for start in range(0, len(letters), AT_ONCE):
+        chosen = letters[start : start + AT_ONCE]
+        answers = await acks.publish([Outgoing(DEAD_SUBJECT, each.body, each.headers()) for each in chosen])
+        if any(answer is None or answer.code for answer in answers):
+            raise NotBuried
+        for letter in chosen:
             metrics.dead.labels(letter.malformed.reason.value).inc()
             metrics.reports.labels("dead").inc()
 

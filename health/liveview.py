@@ -10,17 +10,18 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 
 from health import metrics
 from health.live import LiveState
 from health.streams import LIVE_VIEW
+from operators.flight import Answer
+from operators.pubacks import Outgoing, PubAcks
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 100
-ACK_SECONDS: Final = 5.0
 REST_SECONDS: Final = 0.5
 _DELETED: Final = {"KV-Operation": "DEL"}
 
@@ -31,22 +32,27 @@ class LiveView:
     One process alone writes (the active ingest), so that the bucket's order is the order of the database.
     """
 
-    def __init__(self, js: JetStreamContext) -> None:
-        self._js = js
+    def __init__(self, client: Client) -> None:
+        self._acks = PubAcks(client)
         self._waiting: dict[UUID, LiveState] = {}
+        self._is_behind = False
         self._has_work = asyncio.Event()
+        self._has_turn = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
-    def offer(self, states: Iterable[LiveState]) -> None:
-        """Have these written soon."""
+    def offer(self, states: Iterable[LiveState], *, is_behind: bool = False) -> None:
+        """Have these written soon; while ingest is behind, 100 keys for each call, for it needs the time more."""
         self._waiting.update((state.operator_id, state) for state in states)
+        self._is_behind = is_behind
+        self._has_turn.set()
         if self._waiting:
             self._is_idle.clear()
             self._has_work.set()
 
     async def settle(self, seconds: float) -> bool:
-        """Wait until nothing waits, at most so long; tell whether it is so."""
+        """Write what waits, for at most so long; tell whether nothing waits any more."""
+        self.offer(())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_idle.wait(), seconds)
         return self._is_idle.is_set()
@@ -55,29 +61,36 @@ class LiveView:
         """Write what is offered, until cancelled."""
         while True:
             await self._has_work.wait()
-            chosen = [self._waiting.pop(key) for key in list(self._waiting)[:AT_ONCE]]
-            results = await asyncio.gather(*map(self._put, chosen))
-            failed = [state for state, is_done in zip(chosen, results, strict=True) if not is_done]
-            for state in failed:
-                self._waiting.setdefault(state.operator_id, state)  # unless a newer value has come meanwhile
-            if failed:
+            await self._has_turn.wait()
+            if self._is_behind:
+                self._has_turn.clear()
+            if not await self._write([self._waiting.pop(key) for key in list(self._waiting)[:AT_ONCE]]):
                 await asyncio.sleep(REST_SECONDS)
             if not self._waiting:
                 self._has_work.clear()
                 self._is_idle.set()
 
-    async def _put(self, state: LiveState) -> bool:
-        subject = f"$KV.{LIVE_VIEW.name}.{state.operator_id}"
+    async def _write(self, states: list[LiveState]) -> bool:
+        """Write a few keys; those that failed wait again, unless a newer value has come meanwhile."""
+        answers: list[Answer | None] = [None] * len(states)
         try:
-            if state.is_known:
-                await self._js.publish(subject, state.payload(), timeout=ACK_SECONDS)
-            else:
-                await self._js.publish(subject, b"", headers=_DELETED, timeout=ACK_SECONDS)
-        except (NatsError, OSError, TimeoutError) as error:
-            metrics.kv_set.labels("error").inc()
+            answers = await self._acks.publish([_entry(state) for state in states])
+        except (NatsError, OSError) as error:
             logger.warning("live view not written", extra={"action": "live_view", "error": type(error).__name__})
-            return False
-        metrics.kv_set.labels("ok").inc()
-        if state.received_at is not None:
-            metrics.live_seconds.observe(max((datetime.now(UTC) - state.received_at).total_seconds(), 0.0))
-        return True
+        now = datetime.now(UTC)
+        written = 0
+        for state, answer in zip(states, answers, strict=True):
+            if answer is None or answer.code:
+                self._waiting.setdefault(state.operator_id, state)
+                continue
+            written += 1
+            if state.received_at is not None:
+                metrics.live_seconds.observe(max((now - state.received_at).total_seconds(), 0.0))
+        metrics.kv_set.labels("ok").inc(written)
+        metrics.kv_set.labels("error").inc(len(states) - written)
+        return written == len(states)
+
+
+def _entry(state: LiveState) -> Outgoing:
+    subject = f"$KV.{LIVE_VIEW.name}.{state.operator_id}"
+    return Outgoing(subject, state.payload()) if state.is_known else Outgoing(subject, b"", _DELETED)

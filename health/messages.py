@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from nats.aio.msg import Msg
-
 from health.deadletters import DeadLetter
 from health.ingest import Received
+from health.pull import Delivery
 from health.reports import DeadReason, Malformed, Report, parse
 from health.streams import DEAD_SUBJECT
 
 
-def sort(messages: Iterable[Msg], *, now: datetime) -> tuple[list[Received], list[DeadLetter]]:
+def sort(messages: Iterable[Delivery], *, now: datetime) -> tuple[list[Received], list[DeadLetter]]:
     """Parse each message; dead letters that come by in the stream are left out, for they have been counted."""
     received: list[Received] = []
     letters: list[DeadLetter] = []
     for message in messages:
         if message.subject == DEAD_SUBJECT:
             continue
-        origin = message.metadata
         try:
             report = parse(message.data, now=now)
             _check_subject(message.subject, report)
         except Malformed as malformed:
-            letters.append(DeadLetter(message.subject, message.data, malformed, origin.sequence.stream))
+            letters.append(DeadLetter(message.subject, message.data, malformed, message.sequence))
         else:
-            received.append(Received(report, origin.timestamp, message.subject, message.data, origin.sequence.stream))
+            received.append(Received(report, message.received_at, message.subject, message.data, message.sequence))
     return received, letters
 
 

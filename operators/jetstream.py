@@ -15,7 +15,17 @@ from django.conf import settings
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, DiscardPolicy, KeyValueConfig, RetentionPolicy, StorageType, StreamConfig, StreamSource
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    KeyValueConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    StreamSource,
+)
 from nats.js.errors import NotFoundError
 
 logger = logging.getLogger(__name__)
@@ -58,7 +68,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class PullConsumer:
-    """Describe a durable pull consumer with explicit acknowledgements and unlimited deliveries."""
+    """Describe a durable pull consumer for one reader at a time, who takes everything in order.
+
+    Acknowledging a message settles all before it; deliveries are unlimited.
+    """
 
     stream: str
     name: str
@@ -69,6 +82,7 @@ class PullConsumer:
     def config(self) -> ConsumerConfig:
         return ConsumerConfig(
             durable_name=self.name,
+            ack_policy=AckPolicy.ALL,
             description=self.description,
             ack_wait=self.ack_wait.total_seconds(),
             max_ack_pending=self.max_ack_pending,
@@ -204,10 +218,29 @@ async def ensure(js: JetStreamContext, items: Iterable[Item]) -> None:
             case Stream():
                 await _ensure_stream(js, item.config())
             case PullConsumer():
-                # The server's own create-or-update: it refuses what would lose the consumer's position.
-                await js.add_consumer(item.stream, item.config())
+                await _ensure_consumer(js, item)
             case Bucket():
                 await _ensure_bucket(js, item.config())
+
+
+async def _ensure_consumer(js: JetStreamContext, item: PullConsumer) -> None:
+    wanted = item.config()
+    try:
+        found = await js.consumer_info(item.stream, item.name)
+    except NotFoundError:
+        pass
+    else:
+        if found.config.ack_policy != wanted.ack_policy:
+            # The server does not change it in place: made anew, right behind what has been acknowledged.
+            assert found.ack_floor is not None
+            await js.delete_consumer(item.stream, item.name)
+            wanted.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
+            wanted.opt_start_seq = found.ack_floor.stream_seq + 1
+        else:
+            wanted.deliver_policy = found.config.deliver_policy
+            wanted.opt_start_seq = found.config.opt_start_seq
+    # The server's own create-or-update.
+    await js.add_consumer(item.stream, wanted)
 
 
 async def _ensure_bucket(js: JetStreamContext, wanted: KeyValueConfig) -> None:
