@@ -17,8 +17,9 @@ from msgspec import Meta, Struct
 # A real report has some 300 bytes.
 MAX_BYTES: Final = 64 * 1024
 MAX_AHEAD: Final = timedelta(minutes=5)
-# Before it a time zone or a minute's difference leads out of the calendar.
-EARLIEST: Final = datetime(1, 1, 3, tzinfo=UTC)
+# Earlier years have fewer than four digits in what strftime writes, which is no RFC 3339 any more; a day more, so that
+# neither an offset nor a minute leads there.
+EARLIEST: Final = datetime(1000, 1, 2, tzinfo=UTC)
 
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
 
