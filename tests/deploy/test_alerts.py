@@ -10,8 +10,13 @@ import yaml
 from django.conf import settings
 from prometheus_client import REGISTRY
 
+from health.lag import Lag
+from health.metrics import dead  # noqa: F401 - puts health's families among the known ones
+from health.partitions import PartitionsCollector
 from operators import backlog
 
+# Nobody is woken for what loses nothing before the morning.
+WARNINGS = {"OpsHealthDeadLetters", "OpsHealthPartitions"}
 PROMETHEUS = settings.BASE_DIR / "deploy" / "prometheus"
 
 
@@ -22,7 +27,8 @@ def rules() -> list[dict[str, Any]]:
 
 
 def known_names() -> set[str]:
-    families = [*REGISTRY.collect(), *backlog.OutboxBacklogCollector().describe()]
+    collectors = (backlog.OutboxBacklogCollector(), PartitionsCollector(), Lag())
+    families = [*REGISTRY.collect(), *(family for collector in collectors for family in collector.describe())]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
 
 
@@ -33,6 +39,9 @@ def test_it_alerts_on_what_this_service_can_lose() -> None:
         "OpsVaultAuthErrors",
         "OpsPgErrors",
         "OpsNatsPublishErrors",
+        "OpsHealthIngestStale",
+        "OpsHealthDeadLetters",
+        "OpsHealthPartitions",
     ]
 
 
@@ -53,7 +62,8 @@ def test_it_alerts_on_families_that_exist_and_links_a_page(rule: dict[str, Any])
     assert rule["alert"] in text.splitlines()[0]
     for part in ("**What it means.**", "**Look.**", "**Mend.**"):
         assert part in text
-    assert rule["labels"]["severity"] == "page" and rule["for"]
+    assert rule["labels"]["severity"] == ("warn" if rule["alert"] in WARNINGS else "page")
+    assert rule["for"]
 
 
 def test_it_links_pages_that_exist() -> None:
