@@ -38,6 +38,8 @@ class Command(BaseCommand):
     def handle(self, *, env_file: Path, verbosity: int, **options: Any) -> None:
         self.stdout.write("database: schema and migrations")
         call_command("migrate", interactive=False, verbosity=max(verbosity - 1, 0), stdout=self.stdout)
+        # Dropping is for the nightly run, whose guard a person may have to answer.
+        call_command("maintain_partitions", keep_old=True, verbosity=0, stdout=self.stdout)
         self.stdout.write("Vault: mount, policies, roles")
         try:
             tokens = provision_vault(issue_tokens=settings.ENVIRONMENT == "development")

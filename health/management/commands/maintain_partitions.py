@@ -76,7 +76,9 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(as_lines(outcome, left)))
             if dry_run:
                 self.stdout.write("Dry run: nothing was changed.")
-        if outcome.refused or (not dry_run and (left.is_short or left.strays)):
+        # With --keep-old, old strays stay where they are on purpose.
+        is_left = left.is_short or (left.strays and not keep_old)
+        if outcome.refused or (is_left and not dry_run):
             sys.exit(1)
 
 
