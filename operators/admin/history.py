@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -18,8 +19,11 @@ LABELS: Final = {
     "credentials": "password",
     "deletedAt": "deleted",
     "routingRules": "routing rules",
+    "healthOverride": "health override",
 }
-
+# Texts that hold a moment, and then words of staff.
+WINDOWS: Final = frozenset({"maintenance", "healthOverride"})
+MOMENT: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}:[0-9]{2})[.0-9]*Z")
 
 CHOICES: Final = {
     WIRE_NAMES[field.name]: dict(field.flatchoices)
@@ -93,6 +97,8 @@ def _show(wire: str, value: JSONValue, names: dict[str, str]) -> str:
         return f"version {value}"
     if wire == "deletedAt":
         return f"{str(value)[:19].replace('T', ' ')} UTC"
+    if wire in WINDOWS:
+        return MOMENT.sub(r"\1 \2 UTC", str(value), count=1)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
