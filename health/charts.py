@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from health.ranges import EPOCH, Frame, Range
+from health.reducer import State
 from health.timeline import Span
 
 HEIGHT: Final = 150
@@ -23,6 +24,9 @@ EDGE: Final = 0.035
 # A span narrower than this share has no room for a letter; its title still tells what it is.
 LETTER_WIDTH: Final = 0.018
 WORD_WIDTH: Final = 0.09
+# A block is never drawn narrower, or nobody would see it.
+SLIVER: Final = 0.003
+SEVERITY: Final = (State.HEALTHY, State.UNKNOWN, State.DEGRADED, State.UNHEALTHY)
 DAY: Final = timedelta(days=1)
 # "Unhealthy" has the same initial.
 LETTERS: Final = {"unknown": "?"}
@@ -78,6 +82,7 @@ class Block:
     letter: str
     word: str
     title: str
+    is_sliver: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,28 +160,55 @@ def draw_ticks(frame: Frame, chosen: Range) -> tuple[Tick, ...]:
     return tuple(ticks)
 
 
-def draw_band(spans: Sequence[Span], frame: Frame, title_of: Callable[[Span], str]) -> tuple[Block, ...]:
-    """Draw the states one after the other."""
-    return tuple(
-        draw_block(
-            span.start, span.end, frame, name=span.state.lower(), word=span.state.capitalize(), title=title_of(span)
+def draw_band(spans: Sequence[Span], frame: Frame, title_of: Callable[[Sequence[Span]], str]) -> tuple[Block, ...]:
+    """Draw the states one after the other, at most a few hundred blocks however often the state moved.
+
+    Spans too narrow to be seen are drawn together as the worst of them, and last, so that none of their wide
+    neighbours hides them: an outage of a minute shows in a week.
+    """
+    blocks = []
+    for group in _grouped(spans, frame):
+        worst = max(group, key=lambda span: SEVERITY.index(span.state)).state
+        blocks.append(
+            draw_block(
+                group[0].start,
+                group[-1].end,
+                frame,
+                name=worst.lower(),
+                word=worst.capitalize(),
+                title=title_of(group),
+            )
         )
-        for span in spans
-    )
+    return tuple(sorted(blocks, key=lambda block: block.is_sliver))
 
 
 def draw_block(start: datetime, end: datetime, frame: Frame, *, name: str, word: str, title: str) -> Block:
     """Draw one stretch, with as much text as its width bears."""
     left, right = frame.share(start), frame.share(end)
-    width = right - left
+    width = max(right - left, SLIVER)
     return Block(
-        x=percent(left),
+        x=percent(min(left, 1 - width)),
         width=percent(width),
         name=name,
         letter=LETTERS.get(name, word[:1]) if width >= LETTER_WIDTH else "",
         word=word if width >= WORD_WIDTH else "",
         title=title,
+        is_sliver=width <= SLIVER,
     )
+
+
+def _grouped(spans: Sequence[Span], frame: Frame) -> list[list[Span]]:
+    """Put neighbours together that are narrower than a sliver, until they are as wide as one."""
+    groups: list[list[Span]] = []
+    is_growing = False
+    for span in spans:
+        is_narrow = frame.share(span.end) - frame.share(span.start) < SLIVER
+        if is_narrow and is_growing:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+        is_growing = is_narrow and frame.share(span.end) - frame.share(groups[-1][0].start) < SLIVER
+    return groups
 
 
 def _steps(points: Sequence[tuple[int, float]]) -> str:

@@ -42,5 +42,5 @@ def clip(whole: Sequence[Span], *, start: datetime, end: datetime) -> list[Span]
     return [
         Span(max(each.start, start), min(each.end, end), each.state)
         for each in whole
-        if each.end > start and each.start < end
+        if max(each.start, start) < min(each.end, end)
     ]

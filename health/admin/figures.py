@@ -22,6 +22,7 @@ class Lane:
     """One row of the timeline."""
 
     label: str
+    summary: str
     blocks: tuple[Block, ...]
 
 
@@ -109,13 +110,31 @@ def _row(bucket: Bucket) -> Row:
 
 def _lanes(frame: Frame, spans: Sequence[Span], windows: Sequence[HealthWindow], now: datetime) -> tuple[Lane, ...]:
     """Show what the reports say, and above it what staff decided, where they decided anything in this time."""
-    shown = clip(spans, start=frame.start, end=frame.end)
-    measured = charts.draw_band(shown, frame, lambda span: _told(span.state.capitalize(), span.start, span.end))
-    lanes = [(kind.label, _window_blocks(frame, windows, kind, now)) for kind in WindowKind]
-    return (*(Lane(label, blocks) for label, blocks in lanes if blocks), Lane("Measured", measured))
+    lanes = [_window_lane(frame, windows, kind, now) for kind in WindowKind]
+    return (
+        *(lane for lane in lanes if lane.blocks),
+        _measured_lane(clip(spans, start=frame.start, end=frame.end), frame),
+    )
 
 
-def _window_blocks(frame: Frame, windows: Sequence[HealthWindow], kind: WindowKind, now: datetime) -> tuple[Block, ...]:
+def _measured_lane(spans: Sequence[Span], frame: Frame) -> Lane:
+    lengths: dict[str, timedelta] = {}
+    for span in spans:
+        lengths[span.state.lower()] = lengths.get(span.state.lower(), timedelta()) + span.length
+    return Lane(
+        label="Measured",
+        summary=", ".join(f"{name} {duration(length)}" for name, length in lengths.items()),
+        blocks=charts.draw_band(spans, frame, _measured_title),
+    )
+
+
+def _measured_title(group: Sequence[Span]) -> str:
+    states = dict.fromkeys(span.state for span in group)
+    words = ", ".join(state.capitalize() for state in states)
+    return _told(words if len(group) == 1 else f"{len(group)} states ({words})", group[0].start, group[-1].end)
+
+
+def _window_lane(frame: Frame, windows: Sequence[HealthWindow], kind: WindowKind, now: datetime) -> Lane:
     blocks = []
     for window in windows:
         start, end = span_of(window, now)
@@ -124,7 +143,7 @@ def _window_blocks(frame: Frame, windows: Sequence[HealthWindow], kind: WindowKi
         word = kind.label if kind is WindowKind.MAINTENANCE else window.get_state_display()
         title = f"{_told(word, start, end)}, by {window.opened_by}: {window.reason}"
         blocks.append(charts.draw_block(start, end, frame, name=kind.lower(), word=word, title=title))
-    return tuple(blocks)
+    return Lane(label=kind.label, summary="; ".join(block.title for block in blocks), blocks=tuple(blocks))
 
 
 def _told(word: str, start: datetime, end: datetime) -> str:

@@ -15,7 +15,7 @@ from operators.models import HealthState
 
 LENGTHS: Final = {"1": timedelta(hours=1), "4": timedelta(hours=4), "8": timedelta(hours=8)}
 UNTIL: Final = "until"
-LENGTH_CHOICES: Final = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), (UNTIL, "Until this moment"))
+LENGTH_CHOICES: Final = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), (UNTIL, "Until the time below"))
 # The form in which browsers send and take the value of such an input.
 LOCAL_FORMAT: Final = "%Y-%m-%dT%H:%M"
 LOCAL_FORMATS: Final = (LOCAL_FORMAT, f"{LOCAL_FORMAT}:%S")
@@ -68,7 +68,7 @@ class WindowForm(DecisionForm):
         required=False,
         input_formats=LOCAL_FORMATS,
         label="Until (UTC)",
-        help_text="At most 30 days ahead, in UTC.",
+        help_text="In UTC, at most 30 days ahead.",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORMAT),
     )
     field_order: tuple[str, ...] = ("length", "until", "reason")

@@ -48,7 +48,7 @@ class Decision:
 MAINTENANCE: Final = Decision(
     name="maintenance",
     kind=WindowKind.MAINTENANCE,
-    label="Maintenance",
+    label="Start maintenance",
     again="Change maintenance",
     title="Put {} into maintenance",
     done="{} is in maintenance until {:%d %b %Y, %H:%M} UTC.",
@@ -192,6 +192,7 @@ class WindowPages(TypedAdmin[HealthStatus]):
             "decision": decision,
             "current": current,
             "form": form,
+            "now": timezone.now(),
         }
         return TemplateResponse(request, "admin/health/window.html", context)
 
