@@ -7,33 +7,56 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from django.contrib.postgres.aggregates import BoolOr
-from django.db.models import DateTimeField, F, Func, Max, Q, Value
+from django.db import connection
 
-from health.models import HealthReport
 from health.reports import BindState
 from health.sparkline import HOUR, SPAN, SPANS, Span
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+# Both ends of the time are named, and all columns are in the index by operator: only today's partition is read, and
+# yesterday's in the first hour of the day. A row per operator, for 1,500 rows of the ORM cost more than the query.
+LAST_HOUR: Final = """
+    SELECT operator_id, array_agg(span), array_agg(worst), array_agg(is_lost)
+    FROM (
+        SELECT operator_id,
+               extract(epoch FROM date_bin(%(span)s, observed_at, %(begin)s) - %(begin)s)::int / %(seconds)s AS span,
+               max(error_rate) AS worst,
+               bool_or(bind_state = %(unbound)s) AS is_lost
+        FROM operator_health_log
+        WHERE operator_id = ANY(%(operators)s) AND observed_at >= %(begin)s AND observed_at < %(end)s
+        GROUP BY operator_id, date_bin(%(span)s, observed_at, %(begin)s)
+    ) AS spans
+    GROUP BY operator_id
+"""
+
 
 def last_hour(operator_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, list[Span | None]]:
     """Read 30 spans of two minutes for each operator that reported; one query, whatever their number.
 
-    Spans begin at even minutes, so that the picture moves on in steps. Both ends of the time are named, and all columns
-    are in the index by operator: only today's partition is read, and yesterday's in the first hour of the day.
+    Spans begin at even minutes, so that the picture moves on in steps.
     """
     if not operator_ids:
         return {}
     begin = now - (now - EPOCH) % SPAN + SPAN - HOUR
-    span = Func(Value(SPAN), F("observed_at"), Value(begin), function="date_bin", output_field=DateTimeField())
-    rows = (
-        HealthReport.objects.filter(operator_id__in=operator_ids, observed_at__gte=begin, observed_at__lt=begin + HOUR)
-        .values_list("operator_id", span)
-        .annotate(worst=Max("error_rate"), is_lost=BoolOr(Q(bind_state=BindState.UNBOUND.value)))
-    )
-    hours: dict[UUID, list[Span | None]] = {}
-    for operator_id, began, worst, is_lost in rows:
-        spans = hours.setdefault(operator_id, [None] * SPANS)
-        spans[(began - begin) // SPAN] = Span(worst, is_lost)
-    return hours
+    with connection.cursor() as cursor:
+        cursor.execute(
+            LAST_HOUR,
+            {
+                "operators": list(operator_ids),
+                "begin": begin,
+                "end": begin + HOUR,
+                "span": SPAN,
+                "seconds": int(SPAN.total_seconds()),
+                "unbound": BindState.UNBOUND.value,
+            },
+        )
+        rows = cursor.fetchall()
+    return {operator_id: _in_order(*columns) for operator_id, *columns in rows}
+
+
+def _in_order(spans: list[int], worst: list[float], is_lost: list[bool]) -> list[Span | None]:
+    hour: list[Span | None] = [None] * SPANS
+    for index, rate, lost in zip(spans, worst, is_lost, strict=True):
+        hour[index] = Span(rate, lost)
+    return hour

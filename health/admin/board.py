@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -173,11 +173,11 @@ class BoardPage(ReadOnlyAdmin[HealthStatus]):
 
 def summarise() -> Summary:
     """Count live operators by state, and find the newest report; one query."""
-    windows = HealthWindow.objects.open().filter(operator_id=OuterRef("pk"))
+    decided = HealthWindow.objects.open().values("operator_id")
     counts = HealthStatus.objects.of_live_operators().aggregate(
         live=Count("pk"),
         **{state.lower(): Count("pk", filter=Q(effective_state=state)) for state in HealthState.values},
-        decided=Count("pk", filter=Exists(windows)),
+        decided=Count("pk", filter=Q(pk__in=decided)),
         newest=Max("received_at"),
     )
     return Summary(**counts, now=timezone.now())
