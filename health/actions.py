@@ -21,6 +21,7 @@ from django.utils import timezone
 from health.errors import NoOpenWindow
 from health.models import HealthStatus, HealthWindow, TransitionReason, WindowKind
 from health.moves import Moves, open_windows
+from health.statuses import Statuses
 from operators import audit
 from operators.actors import Actor
 from operators.errors import FieldProblem, InvalidPayload, OperatorNotFound
@@ -179,7 +180,7 @@ def _close(actor: Actor, operator_id: UUID, kind: WindowKind, reason: str) -> He
 
 def _lock(operator_id: UUID) -> tuple[HealthStatus, Operator]:
     """Lock the status, and then the operator: that it is not deleted holds until the commit."""
-    status = HealthStatus.objects.select_for_update(of=("self",)).filter(operator_id=operator_id).first()
+    status = Statuses().lock({operator_id}).get(operator_id)
     operator = Operator.objects.live().select_for_update(of=("self",)).filter(pk=operator_id).first()
     if status is None or operator is None:
         raise OperatorNotFound

@@ -28,7 +28,7 @@ from health.models import HealthReport, HealthStatus, HealthTransition, HealthWi
 from health.reports import DeadReason, Malformed
 from operators.api.filters import refuse_unknown
 from operators.api.views import AdminView, read
-from operators.errors import FieldProblem, InvalidPayload, OperatorNotFound
+from operators.errors import FieldProblem, InvalidPayload
 from operators.models import HealthState, Operator
 
 
@@ -152,7 +152,8 @@ def shown(operator_id: UUID) -> Response:
     """Answer with the status as it is now."""
     status = HealthStatus.objects.of_live_operators().filter(pk=operator_id).first()
     if status is None:
-        raise OperatorNotFound
+        # Ingest makes a row that is missing; until then nothing is known.
+        status = HealthStatus(operator=Operator.objects.find(operator_id))
     windows = {window.kind: window for window in HealthWindow.objects.open().filter(operator_id=operator_id)}
     return Response(
         StatusSerializer(

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
+from rest_framework.views import APIView
 
 from config.parsers import MAX_DEPTH, StrictJSONParser
 from config.problems import flatten
 
 
 def parse(body: bytes, media_type: str = "application/json") -> dict[str, Any]:
-    return StrictJSONParser().parse(io.BytesIO(body), media_type)
+    document: dict[str, Any] = StrictJSONParser().parse(io.BytesIO(body), media_type)
+    return document
 
 
 def nested(levels: int) -> bytes:
@@ -27,6 +29,22 @@ def test_it_reads_an_object_with_exact_fractions() -> None:
         "a": Decimal("1.10"),
         "b": [1, True, None, "é 📱"],
     }
+
+
+def test_it_hands_the_bytes_to_a_view_that_asks_for_them(settings: Any) -> None:
+    class RawView(APIView):
+        takes_raw_body = True
+
+    def parse_raw(body: bytes, media_type: str = "application/json") -> object:
+        return StrictJSONParser().parse(io.BytesIO(body), media_type, {"view": RawView()})
+
+    assert parse_raw(b'[{"a": 1, "a": \xff') == b'[{"a": 1, "a": \xff'
+    with pytest.raises(APIException, match="must be JSON in UTF-8"):
+        parse_raw(b"{}", "application/json; charset=latin-1")
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    assert parse_raw(b"x" * 10) == b"x" * 10
+    with pytest.raises(APIException, match="at most 10 bytes"):
+        parse_raw(b"x" * 11)
 
 
 @pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", 'application/json;charset="UTF-8"'])

@@ -17,10 +17,12 @@ from django.utils import timezone
 
 from health import actions
 from health.errors import NoOpenWindow
+from health.ingest import Received, take_in
 from health.metrics import transitions as transitions_total
 from health.models import HealthStatus, HealthTransition, HealthWindow
 from health.moves import Moves, open_windows
 from health.reducer import Move, Reason, State
+from health.reports import BindState, Report
 from operators.actions import delete_operator
 from operators.actors import Actor, Source
 from operators.errors import InvalidPayload, OperatorNotFound
@@ -47,6 +49,13 @@ def measure(operator: Operator, state: State, reason: Reason = Reason.BOUND) -> 
         moves.measured(status, move, window=open_windows([operator.pk]).get(operator.pk))
         status.save()
         moves.write()
+
+
+def report(operator: Operator, bind_state: BindState, *, ahead: float = 0) -> None:
+    """Take one report in as ingest does."""
+    now = timezone.now() + timedelta(seconds=ahead)
+    body = Report(uuid4(), operator.pk, "smpp-connector-1", now, bind_state, 0.0, None, 40)
+    take_in([Received(body, now)], now=now)
 
 
 def seen(operator: Operator) -> tuple[str, str, int]:
@@ -193,6 +202,34 @@ def test_it_hides_what_is_measured_meanwhile_and_shows_it_at_the_end() -> None:
     assert seen(operator) == ("DEGRADED", "MAINTENANCE", 3)
 
 
+@pytest.mark.django_db(transaction=True)  # ingest's staging tables live as long as a transaction
+def test_it_lets_ingest_go_on_underneath() -> None:
+    operator = make_operator()
+    report(operator, BindState.BOUND)
+    maintain(operator)
+    report(operator, BindState.UNBOUND, ahead=10)
+    assert seen(operator) == ("UNHEALTHY", "MAINTENANCE", 2)
+    report(operator, BindState.FAILBACK, ahead=20)
+    override(operator, HealthState.HEALTHY)
+    assert seen(operator) == ("UNHEALTHY", "MAINTENANCE", 2)
+    assert HealthStatus.objects.get(pk=operator.pk).state == "DEGRADED"
+
+    actions.end_maintenance(actor=ALICE, operator_id=operator.pk)
+    assert seen(operator) == ("HEALTHY", "OVERRIDE", 3)
+    report(operator, BindState.UNBOUND, ahead=30)
+    assert seen(operator) == ("HEALTHY", "OVERRIDE", 3)
+    actions.end_override(actor=ALICE, operator_id=operator.pk)
+    assert seen(operator) == ("UNHEALTHY", "OVERRIDE", 4)
+    assert [event[0] for event in told(operator)] == [1, 2, 3, 4]
+
+
+def test_it_decides_also_before_any_status_was_made() -> None:
+    operator = make_operator()
+    HealthStatus.objects.all().delete()
+    maintain(operator)
+    assert seen(operator) == ("UNHEALTHY", "MAINTENANCE", 1)
+
+
 def test_it_says_nothing_new_where_the_state_is_the_same() -> None:
     operator = make_operator()
     measure(operator, State.UNHEALTHY, Reason.BIND_LOST)
@@ -290,11 +327,8 @@ def test_it_locks_the_status_before_the_operator() -> None:
         connection,
     ) as queries:
         maintain(operator)
-    locks = [query["sql"] for query in queries if "FOR UPDATE" in query["sql"]]
-    assert [("operator_health_status" in sql, "operators_operator" in sql) for sql in locks] == [
-        (True, False),
-        (False, True),
-    ]
+    locks = [query["sql"].strip() for query in queries if " UPDATE OF " in query["sql"]]
+    assert [sql.rpartition(" OF ")[2].strip('"') for sql in locks] == ["status", "operators_operator"]
 
 
 def test_it_counts_and_logs_what_it_did(caplog: pytest.LogCaptureFixture) -> None:

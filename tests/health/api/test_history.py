@@ -190,6 +190,8 @@ def test_it_shows_how_an_operator_is(
     }
     assert (shown["override"]["state"], shown["override"]["reason"]) == ("HEALTHY", "false alarm")
     assert set(errors(api.get(at, {"page": 1}))) == {"page"}
+    HealthStatus.objects.all().delete()
+    assert api.get(at).json()["state"] == "UNKNOWN", "a row that is missing is made by ingest"
 
 
 def test_it_tells_the_moves_newest_first(
