@@ -20,12 +20,12 @@ LAST_HOUR: Final = """
     SELECT operator_id, array_agg(span), array_agg(worst), array_agg(is_lost)
     FROM (
         SELECT operator_id,
-               extract(epoch FROM date_bin(%(span)s, observed_at, %(begin)s) - %(begin)s)::int / %(seconds)s AS span,
+               extract(epoch FROM date_bin(%(seconds)s * interval '1 second', observed_at, %(begin)s) - %(begin)s)::int / %(seconds)s AS span,
                max(error_rate) AS worst,
                bool_or(bind_state = %(unbound)s) AS is_lost
         FROM operator_health_log
         WHERE operator_id = ANY(%(operators)s) AND observed_at >= %(begin)s AND observed_at < %(end)s
-        GROUP BY operator_id, date_bin(%(span)s, observed_at, %(begin)s)
+        GROUP BY operator_id, date_bin(%(seconds)s * interval '1 second', observed_at, %(begin)s)
     ) AS spans
     GROUP BY operator_id
 """
@@ -46,7 +46,6 @@ def last_hour(operator_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, list
                 "operators": list(operator_ids),
                 "begin": begin,
                 "end": begin + HOUR,
-                "span": SPAN,
                 "seconds": int(SPAN.total_seconds()),
                 "unbound": BindState.UNBOUND.value,
             },
