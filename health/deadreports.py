@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -47,11 +47,20 @@ class DeadReport:
             subject=headers.get("Ops-Dead-Subject", ""),
             sequence=int(sequence) if sequence.isdigit() else None,
             size=len(raw),
-            start=_escaped(raw[:SHOWN_BYTES]),
+            start=repr(raw[:SHOWN_BYTES])[2:-1],
         )
 
     def as_json(self) -> dict[str, str | int | None]:
-        return {**asdict(self), "stored_at": rfc3339(self.stored_at)}
+        return {
+            "storedAt": rfc3339(self.stored_at),
+            "reason": self.reason,
+            "field": self.field,
+            "message": self.message,
+            "subject": self.subject,
+            "sequence": self.sequence,
+            "size": self.size,
+            "start": self.start,
+        }
 
 
 async def dead_reports(*, reason: str = "", limit: int) -> list[DeadReport]:
@@ -86,7 +95,3 @@ async def _get(js: JetStreamContext, sequence: int) -> RawStreamMsg | None:
         return await js.get_msg(DEAD_LETTERS.name, sequence)
     except NotFoundError:  # too old meanwhile
         return None
-
-
-def _escaped(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace").encode("unicode_escape").decode("ascii")

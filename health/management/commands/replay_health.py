@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.js.errors import APIError, NotFoundError
 
 from health.replay import BadLine, Recording, Replay, read
@@ -33,8 +34,8 @@ def factor(text: str) -> float:
 class Command(BaseCommand):
     help = (
         "Publish a file of reports to the stream, in its order: NDJSON, each line a report whose operator is given as "
-        "operatorId or, by name, as operator. The file is checked as a whole before anything is published. Where ingest "
-        "runs with --without-clock, silence is judged by the times in the file alone."
+        "operatorId or, by name, as operator. The file is checked as a whole before anything is published. Where "
+        "ingest runs with --without-clock, silence is judged by the times in the file alone."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -67,6 +68,8 @@ class Command(BaseCommand):
             raise CommandError("There is no stream SMPP_HEALTH; manage.py bootstrap makes it.") from None
         except APIError as error:
             raise CommandError(f"The broker refuses: {error.description}; {_so_far(replay, recording)}") from None
+        except MaxPayloadError:
+            raise CommandError(f"A report is larger than the broker takes; {_so_far(replay, recording)}") from None
         except (NatsError, OSError, TimeoutError):
             raise CommandError(f"The broker does not answer; {_so_far(replay, recording)}") from None
         self.stdout.write(f"{replay.published} reports of {recording.operators} operators published")
