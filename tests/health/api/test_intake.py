@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from opentelemetry import trace
@@ -27,7 +28,7 @@ from operators.models import Operator
 from operators.wire import rfc3339
 from tests.factories import ALICE, make_operator
 from tests.health.api.cast import INTAKE, post, report
-from tests.operators.api.cast import errors, refused
+from tests.operators.api.cast import address, errors, refused
 from tests.streams import Message, purge_stream, read_stream
 
 pytestmark = pytest.mark.django_db
@@ -300,3 +301,16 @@ def test_it_serves_many_threads_over_one_connection(token: Any) -> None:
         thread.join(60)
     assert answers == [202] * 60
     assert len(stored()) == 1200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_moves_the_state_by_the_same_way_as_the_stream(api: APIClient) -> None:
+    operator = make_operator()
+    body = report(operator, errorRate=0.03)
+    assert post(api, body).status_code == 202
+    call_command("ingest_health", once=True)
+    shown = api.get(address(operator, "/health/status")).json()
+    assert (shown["state"], shown["reason"], shown["errorRate"]) == ("HEALTHY", "BOUND", 0.03)
+    [logged] = api.get(address(operator, "/health")).json()["data"]
+    assert logged["eventId"] == body["eventId"]
+    assert logged["observedAt"] == body["observedAt"] == shown["observedAt"]
