@@ -12,7 +12,7 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS=$$'\t' read -r name text; do \
 		printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-run: venv ## start everything: servers, console, API, drainer (Ctrl-C stops it, the data stays)
+run: venv ## start everything: servers, console, API, drainer, ingest (Ctrl-C stops it, the data stays)
 	@exec $(PY) -m deploy.dev.run
 
 stack: venv ## start the servers only, in the foreground
@@ -46,7 +46,7 @@ shell: venv ## open a Python shell with the models loaded, on the stack that run
 openapi: venv ## write docs/openapi.yaml anew from the code
 	$(PY) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-bench: venv-dev packages ## measure the outbox against the bare limit, and the console's list
+bench: venv-dev packages ## measure outbox and ingest against the bare limit, and the console's pages
 	$(PY) -m tests.bench
 
 faults: venv-dev packages ## kill, pause and seal servers for many rounds (minutes)

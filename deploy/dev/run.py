@@ -113,6 +113,7 @@ def services(port: int) -> list[Service]:
     commands = {
         "web": [python, "-m", "gunicorn", "config.wsgi", "-c", "config/gunicorn.py", "--bind", f"{LOOPBACK}:{port}"],
         "drain": [python, "manage.py", "drain_outbox"],
+        "ingest": [python, "manage.py", "ingest_health"],
     }
     found: list[Service] = []
     metrics_port = METRICS_PORT
@@ -166,6 +167,7 @@ def welcome(url: str) -> str:
   API docs   {url}/v1/docs
   Login      printed above by the first run; `.venv/bin/python manage.py createsuperuser` makes another
   API token  .venv/bin/python manage.py issue_dev_token
+  Reports    .venv/bin/python manage.py replay_health deploy/dev/sample/health_reports.ndjson
   Stop       Ctrl-C
 """
 
