@@ -18,6 +18,7 @@ def stage(table: str, like: str, columns: str, lines: Iterable[str]) -> None:
             f"CREATE TEMP TABLE IF NOT EXISTS {table} ON COMMIT DELETE ROWS "  # noqa: S608 - the names are ours
             f"AS SELECT {columns} FROM {like} WITH NO DATA"
         )
+        cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - what an earlier use in this transaction left
         with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
             copy.write("".join(lines))
 
