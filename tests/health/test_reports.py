@@ -359,6 +359,17 @@ def test_it_never_fails_on_a_report_that_was_cut_and_spliced(start: int, length:
     parsed_or_refused(raw[:start] + piece + raw[start + length :])
 
 
+def test_it_never_fails_at_any_depth() -> None:
+    """The look for repeated keys gives up at another depth than the decoder, by a few levels."""
+    found = [
+        parsed_or_refused(with_more(f'"x": {nested(levels)}'))
+        for nested in (nested_lists, nested_objects)
+        for levels in range(600, 1_000)
+    ]
+    assert found[0] is not None
+    assert len(found) == 800
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
