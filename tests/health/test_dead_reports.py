@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from deploy.dev.nats import Nats
 from health.deadletters import DeadLetter
 from health.reports import Malformed, parse
-from health.streams import DEAD_LETTERS, DEAD_SUBJECT
+from health.streams import DEAD_LETTERS
 from operators import jetstream
 from tests.streams import purge_stream
 
@@ -37,8 +37,8 @@ def bury_all(*bodies: bytes, over_rest: bool = False) -> list[int | None]:
             js = client.jetstream(timeout=5)
             count = (await js.stream_info("SMPP_HEALTH_DEAD")).state.messages + len(bodies)
             for raw, place in zip(bodies, places, strict=True):
-                letter = DeadLetter(SUBJECT, raw, malformed(raw), place)
-                await js.publish(DEAD_SUBJECT, letter.body, headers=letter.headers())
+                letter = DeadLetter(SUBJECT, raw, malformed(raw), place).outgoing()
+                await js.publish(letter.subject, letter.payload, headers=dict(letter.headers or {}))
             async with asyncio.timeout(10):
                 while (await js.stream_info("SMPP_HEALTH_DEAD")).state.messages < count:
                     await asyncio.sleep(0.02)
