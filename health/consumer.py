@@ -238,12 +238,13 @@ class Consumer:
         try:
             js = client.jetstream(timeout=5)
             await _rewind(js)
-            pull, view = Pull(client, INGEST_CONSUMER, batch=self._batch), LiveView(client)
+            acks = await PubAcks.open(client)
+            pull, view = Pull(client, INGEST_CONSUMER, batch=self._batch), LiveView(acks)
             writer = asyncio.create_task(view.run())
             # Whoever led before may have died between commit and live view.
             view.offer(await self._database.do(clock.live_now, clock=datetime.now(UTC)))
             await pull.start()
-            yield Session(client, js, pull, view, PubAcks(client))
+            yield Session(client, js, pull, view, acks)
             await client.flush()  # the last acknowledgements
         finally:
             if writer is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,11 +29,10 @@ class DeadLetter:
     malformed: Malformed
     sequence: int | None = None
 
-    @property
-    def body(self) -> bytes:
-        return self.raw[:KEPT_BYTES]
+    def outgoing(self) -> Outgoing:
+        return Outgoing(DEAD_SUBJECT, self.raw[:KEPT_BYTES], self._headers())
 
-    def headers(self) -> dict[str, str]:
+    def _headers(self) -> dict[str, str]:
         headers = {
             # A message that comes again leaves one letter.
             Header.MSG_ID.value: f"dead-{self.sequence or uuid.uuid4()}",
@@ -51,15 +51,20 @@ class NotBuried(Exception):
 
 
 async def bury(acks: PubAcks, letters: Sequence[DeadLetter]) -> None:
-    """Store dead letters and count them; raises NotBuried or NatsError when the broker has not stored them all."""
+    """Store dead letters and count them; raises NotBuried when the broker has not stored them all."""
     for start in range(0, len(letters), AT_ONCE):
         chosen = letters[start : start + AT_ONCE]
-        answers = await acks.publish([Outgoing(DEAD_SUBJECT, each.body, each.headers()) for each in chosen])
+        answers = await acks.publish([each.outgoing() for each in chosen])
         if any(answer is None or answer.code for answer in answers):
             raise NotBuried
-        for letter in chosen:
-            metrics.dead.labels(letter.malformed.reason.value).inc()
-            metrics.reports.labels("dead").inc()
+        count(letter.malformed for letter in chosen)
+
+
+def count(dead: Iterable[Malformed]) -> None:
+    """Count messages that were set aside, once they are."""
+    for reason, number in Counter(malformed.reason for malformed in dead).items():
+        metrics.dead.labels(reason.value).inc(number)
+        metrics.reports.labels("dead").inc(number)
 
 
 def _header(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +11,13 @@ from uuid import UUID
 import msgspec
 from nats.js.api import Header
 
-from health import metrics
-from health.deadletters import DeadLetter
+from health.deadletters import DeadLetter, count
 from health.errors import BrokerUnavailable
 from health.reports import DeadReason, Malformed, Report, parse
-from health.sender import Message, sender
-from health.streams import DEAD_SUBJECT
+from health.sender import sender
 from operators.errors import FieldProblem, InvalidPayload
 from operators.models import Operator
+from operators.pubacks import Outgoing
 from operators.tracing import span, traceparent
 
 MAX_BATCH: Final = 1000
@@ -77,7 +75,7 @@ def take(raws: Sequence[bytes], *, now: datetime) -> Receipt:
         messages = [_message(report, raws[index], parent) for index, report in good.items()]
         letters = [_letter(raws[each.index], each.malformed) for each in rejected]
         stored = sender.send([*messages, *letters])
-    _count_dead([each.malformed for each, is_stored in zip(rejected, stored[len(good) :], strict=True) if is_stored])
+    count(each.malformed for each, is_stored in zip(rejected, stored[len(good) :], strict=True) if is_stored)
     if not all(stored):
         # The letters come last; where only they are missing, no report is pending.
         pending = [
@@ -93,7 +91,7 @@ def bury(raw: bytes, malformed: Malformed) -> None:
     """Put a body that holds no report at all among the dead letters; raises BrokerUnavailable."""
     if not all(sender.send([_letter(raw, malformed)])):
         raise BrokerUnavailable(accepted=0, pending=[])
-    _count_dead([malformed])
+    count([malformed])
 
 
 def _sorted(raws: Sequence[bytes], now: datetime) -> tuple[dict[int, Report], list[Rejected]]:
@@ -121,19 +119,12 @@ def _event_id(raw: bytes) -> UUID | None:
         return None
 
 
-def _message(report: Report, raw: bytes, parent: str) -> Message:
+def _message(report: Report, raw: bytes, parent: str) -> Outgoing:
     headers = {Header.MSG_ID.value: str(report.event_id), "Content-Type": "application/json"}
     if parent:
         headers["traceparent"] = parent
-    return Message(f"smpp.health.{report.operator_id}", raw, headers)
+    return Outgoing(f"smpp.health.{report.operator_id}", raw, headers)
 
 
-def _letter(raw: bytes, malformed: Malformed) -> Message:
-    letter = DeadLetter(DOOR, raw, malformed, None)
-    return Message(DEAD_SUBJECT, letter.body, letter.headers())
-
-
-def _count_dead(dead: Sequence[Malformed]) -> None:
-    for reason, number in Counter(malformed.reason for malformed in dead).items():
-        metrics.dead.labels(reason.value).inc(number)
-        metrics.reports.labels("dead").inc(number)
+def _letter(raw: bytes, malformed: Malformed) -> Outgoing:
+    return DeadLetter(DOOR, raw, malformed).outgoing()

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
-
 from health import metrics
 from health.live import LiveState
 from health.streams import LIVE_VIEW
-from operators.flight import Answer
 from operators.pubacks import Outgoing, PubAcks
-
-logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 100
 REST_SECONDS: Final = 0.5
@@ -32,8 +25,8 @@ class LiveView:
     One process alone writes (the active ingest), so that the bucket's order is the order of the database.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._acks = PubAcks(client)
+    def __init__(self, acks: PubAcks) -> None:
+        self._acks = acks
         self._waiting: dict[UUID, LiveState] = {}
         self._is_behind = False
         self._has_work = asyncio.Event()
@@ -72,11 +65,7 @@ class LiveView:
 
     async def _write(self, states: list[LiveState]) -> bool:
         """Write a few keys; those that failed wait again, unless a newer value has come meanwhile."""
-        answers: list[Answer | None] = [None] * len(states)
-        try:
-            answers = await self._acks.publish([_entry(state) for state in states])
-        except (NatsError, OSError) as error:
-            logger.warning("live view not written", extra={"action": "live_view", "error": type(error).__name__})
+        answers = await self._acks.publish([_entry(state) for state in states])
         now = datetime.now(UTC)
         written = 0
         for state, answer in zip(states, answers, strict=True):

@@ -12,7 +12,8 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from health.sender import Message, Sender
+from health.sender import Sender
+from operators.pubacks import Outgoing
 from tests.proxy import Mode, Proxy
 from tests.streams import purge_stream, read_stream
 
@@ -20,11 +21,12 @@ FORKING = """
 import os, sys, warnings
 import django
 django.setup()
-from health.sender import Message, sender
+from health.sender import sender
+from operators.pubacks import Outgoing
 warnings.simplefilter("ignore")  # newer Pythons warn of a fork beside threads, which is the case at hand
 
 def send(number):
-    return sender.send([Message("smpp.health.forked", b"{}", {"Nats-Msg-Id": f"forked-{os.getpid()}-{number}"})])
+    return sender.send([Outgoing("smpp.health.forked", b"{}", {"Nats-Msg-Id": f"forked-{os.getpid()}-{number}"})])
 
 assert send(1) == [True]
 child = os.fork()
@@ -46,8 +48,8 @@ def sender() -> Iterator[Sender]:
     made.close()
 
 
-def messages(count: int) -> list[Message]:
-    return [Message("smpp.health.test", b"{}", {"Nats-Msg-Id": str(uuid4())}) for _ in range(count)]
+def messages(count: int) -> list[Outgoing]:
+    return [Outgoing("smpp.health.test", b"{}", {"Nats-Msg-Id": str(uuid4())}) for _ in range(count)]
 
 
 def test_it_begins_anew_in_the_child_of_a_fork() -> None:
@@ -76,7 +78,7 @@ def test_it_begins_anew_after_it_was_closed(sender: Sender) -> None:
 
 def test_it_tells_what_no_stream_takes_from_what_one_does(sender: Sender) -> None:
     [known] = messages(1)
-    assert sender.send([known, Message("nobody.listens", b"", {}), known]) == [True, False, True]
+    assert sender.send([known, Outgoing("nobody.listens", b"", {}), known]) == [True, False, True]
 
 
 def test_it_waits_for_a_broker_that_is_slow_and_gives_up_on_one_that_is_silent(
