@@ -222,6 +222,8 @@ def test_it_tells_its_lag_while_it_leads_and_only_then(ingest: Start, nats_serve
     wait_for(lambda: lag(first) is not None and scrape(second) != "")
 
     assert lag(second) is None
+    for port in (first, second):
+        assert "\nops_health_partition_days_ahead " in scrape(port)
     wait_for(lambda: (lag(first) or 99) < 3)
     nats_server.stop()
     try:

@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 from nats.errors import Error as NatsError
 from prometheus_client import start_http_server
 
+from health import partitions
 from health.consumer import Consumer
 from health.lag import Lag
 from health.pull import PullLost
@@ -37,6 +38,7 @@ class Command(BaseCommand):
         lag = Lag()
         if metrics_port and not once:
             lag.register()
+            partitions.register()
             start_http_server(metrics_port, addr=settings.HOST)
         try:
             is_done = asyncio.run(_work(batch=batch, with_clock=not without_clock, lag=lag, once=once))
