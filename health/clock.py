@@ -24,9 +24,9 @@ def close_windows(*, now: datetime) -> int:
     operator_ids = list(due.values_list("operator_id", flat=True)[:AT_ONCE])
     if not operator_ids:
         return 0
-    moves = Moves(now)
+    moves, statuses = Moves(now), Statuses()
     with transaction.atomic(durable=True):
-        locked = Statuses().lock(set(operator_ids))
+        locked = statuses.lock(set(operator_ids))
         # Somebody may have closed one while we waited for its operator.
         closing = list(due.filter(operator_id__in=locked))
         for window in closing:
@@ -40,7 +40,7 @@ def close_windows(*, now: datetime) -> int:
                 reason=TransitionReason(window.kind),
                 at=window.ends_at,
             )
-        Statuses().save(list(locked.values()), moved=set(locked))
+        statuses.save(list(locked.values()), moved=set(locked))
         moves.write()
     moves.count()
     return len(closing)
@@ -51,22 +51,26 @@ def expire_silent(*, clock: datetime, now: datetime) -> int:
 
     Silence is measured by the broker's clock, so that a connector whose own clock is wrong does not flap.
     """
-    moves = Moves(now)
+    before = clock - SILENCE
+    silent_ids = list(
+        HealthStatus.objects.of_live_operators()
+        .exclude(state=HealthState.UNKNOWN)
+        .filter(received_at__lt=before)
+        .values_list("pk", flat=True)[:AT_ONCE]
+    )
+    if not silent_ids:
+        return 0
+    moves, statuses = Moves(now), Statuses()
     with transaction.atomic(durable=True):
-        silent = list(
-            HealthStatus.objects.of_live_operators()
-            .exclude(state=HealthState.UNKNOWN)
-            .filter(received_at__lt=clock - SILENCE)
-            .select_for_update(of=("self",), no_key=True)
-            .order_by("pk")[:AT_ONCE]
-        )
-        windows = open_windows([status.operator_id for status in silent]) if silent else {}
+        # Reports come through this very process, so none has come meanwhile; an operator may have been deleted.
+        silent = list(statuses.lock(silent_ids).values())
+        windows = open_windows(silent_ids)
         for status in silent:
             condition, stale = expire(status.condition)
             for move in stale:
                 moves.measured(status, move, window=windows.get(status.operator_id))
             status.take(condition)
-        Statuses().save(silent, moved={status.operator_id for status in silent})
+        statuses.save(silent, moved={status.operator_id for status in silent})
         moves.write()
     moves.count()
     return len(silent)

@@ -11,15 +11,12 @@ from django.db import connection
 NULL: Final = r"\N"
 
 
-def stage(table: str, like: str, columns: str, lines: Iterable[str]) -> None:
-    """Fill a temporary table that has these columns of another one, and is empty again after the transaction."""
+def stage(table: str, select: str, lines: Iterable[str]) -> None:
+    """Fill a temporary table that has the columns of a query; it is empty again after the transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"CREATE TEMP TABLE IF NOT EXISTS {table} ON COMMIT DELETE ROWS "  # noqa: S608 - the names are ours
-            f"AS SELECT {columns} FROM {like} WITH NO DATA"
-        )
+        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} ON COMMIT DELETE ROWS AS {select} WITH NO DATA")
         cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - what an earlier use in this transaction left
-        with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+        with cursor.copy(f"COPY {table} FROM STDIN") as copy:
             copy.write("".join(lines))
 
 

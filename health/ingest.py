@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
+from msgspec import Struct
 
 from health import metrics
 from health.copying import moment, number, stage, text
@@ -17,7 +18,7 @@ from health.models import HealthReport, HealthStatus
 from health.moves import Moves, open_windows
 from health.reducer import Condition, Move, is_late, reduce
 from health.reports import Report
-from health.statuses import Statuses
+from health.statuses import Overtaken, Statuses
 from operators.tracing import span
 
 _LOG: Final = HealthReport._meta.db_table
@@ -27,8 +28,7 @@ _COLUMNS: Final = (
 _STORE: Final = f"INSERT INTO {_LOG} ({_COLUMNS}) SELECT {_COLUMNS} FROM log_stage ON CONFLICT DO NOTHING"  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True, gc=False):
     """A report, and when the broker took it, by the broker's clock; the rest is for a dead letter."""
 
     report: Report
@@ -77,35 +77,53 @@ def take_in(batch: Sequence[Received], *, now: datetime, statuses: Statuses | No
     statuses = statuses or Statuses()
     with metrics.batch_seconds.time(), span("ops.health.ingest", action="take_in"):
         try:
-            with transaction.atomic(durable=True):
-                locked = statuses.lock({each.report.operator_id for each in batch})
-                known = [each for each in batch if each.report.operator_id in locked]
-                new = _log(known)
-                passages, taken = _reduce(known, locked)
-                moves = _apply(passages, locked, now)
-                changed = [locked[operator_id] for operator_id in passages]
-                statuses.save(changed, moved={each.operator_id for each in moves.transitions})
-                moves.write()
+            try:
+                outcome, moves = _write(batch, now, statuses)
+            except Overtaken:
+                # By a decision of staff, or a deletion. Now everything is read, and locked until the commit.
+                statuses.forget()
+                outcome, moves = _write(batch, now, statuses)
         except BaseException:
             statuses.forget()
             raise
-        outcome = Outcome(
-            accepted=taken,
-            duplicates=len(known) - new,
-            # A repeat is late as well; what is late and was new is late in the contract's sense.
-            late=max(new - taken, 0),
-            unknown=[each for each in batch if each.report.operator_id not in locked],
-            live=[LiveState.of(status, is_report=True) for status in changed],
-        )
     moves.count()
-    for result, count in (("accepted", taken), ("duplicate", outcome.duplicates), ("late", outcome.late)):
+    for result, count in (
+        ("accepted", outcome.accepted),
+        ("duplicate", outcome.duplicates),
+        ("late", outcome.late),
+    ):
         metrics.reports.labels(result).inc(count)
     return outcome
 
 
+def _write(batch: Sequence[Received], now: datetime, statuses: Statuses) -> tuple[Outcome, Moves]:
+    with transaction.atomic(durable=True):
+        found = statuses.recall({each.report.operator_id for each in batch})
+        known = [each for each in batch if each.report.operator_id in found]
+        new = _log(known)
+        passages, taken = _reduce(known, found)
+        # Saving confirms the others; a move has to see whether a window is open, and hold it until the commit.
+        statuses.confirm([key for key in found if key not in passages or passages[key].moves])
+        moves = _apply(passages, found, now)
+        changed = [found[operator_id] for operator_id in passages]
+        statuses.save(changed, moved={each.operator_id for each in moves.transitions})
+        moves.write()
+    return (
+        Outcome(
+            accepted=taken,
+            duplicates=len(known) - new,
+            # A repeat is late as well; what is late and was new is late in the contract's sense.
+            late=max(new - taken, 0),
+            unknown=[each for each in batch if each.report.operator_id not in found],
+            live=[LiveState.of(status, is_report=True) for status in changed],
+        ),
+        moves,
+    )
+
+
 def _log(batch: Sequence[Received]) -> int:
     """Append reports to the log and return how many were new; the others had been logged before."""
-    stage("log_stage", _LOG, _COLUMNS, map(_line, batch))
+    stage("log_stage", f"SELECT {_COLUMNS} FROM {_LOG}", map(_line, batch))  # noqa: S608 - the names are ours
     with connection.cursor() as cursor:
         cursor.execute(_STORE)
         return int(cursor.rowcount)
@@ -114,7 +132,7 @@ def _log(batch: Sequence[Received]) -> int:
 def _line(each: Received) -> str:
     report = each.report
     return (
-        f"{report.event_id}\t{report.operator_id}\t{text(report.connector_id)}\t{moment(report.observed_at)}\t"
+        f"{report.event_id.hex}\t{report.operator_id.hex}\t{text(report.connector_id)}\t{moment(report.observed_at)}\t"
         f"{moment(each.received_at)}\t{report.bind_state.value}\t{number(report.error_rate)}\t"
         f"{text(report.bind_error)}\t{number(report.latency_ms)}\n"
     )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+from msgspec import Struct
 
 from health.models import HealthStatus
 from operators.models import HealthState
 from operators.wire import rfc3339
 
 
-@dataclass(frozen=True, slots=True)
-class LiveState:
+class LiveState(Struct, frozen=True, gc=False):
     """One key of the bucket: the effective state, and the newest report's figures (contract §5)."""
 
     operator_id: UUID

@@ -7,10 +7,10 @@ import contextlib
 import json
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
+from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -33,8 +33,7 @@ class PullLost(Exception):
     """The broker does not answer any more, or a delivery was lost on its way: begin again at what is acknowledged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True, gc=False):
     """One message, its place in the stream, and when the broker took it."""
 
     subject: str
