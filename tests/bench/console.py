@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import random
-import time
-from http.client import HTTPConnection
+from itertools import repeat
 from typing import Final
 from urllib.parse import urlencode
 
-from django.contrib.auth import get_user_model
 from django.db import connection
-from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from operators.models import BindType, HealthState, Operator, Status
-from tests.bench.processes import web_process
-from tests.bench.results import Result, percentile, progress
+from tests.bench.pages import WARM_UP, page_result, page_times, query_count, signed_in
+from tests.bench.results import Result, progress
 
 OPERATORS: Final = 5_000
 REQUESTS: Final = 200
 FEW: Final = 50
-WARM_UP: Final = 10
 LIST: Final = "/admin/operators/operator/"
 PAGES: Final = {
     "first page": {},
@@ -32,32 +27,24 @@ PAGES: Final = {
 
 
 def run(scale: float) -> list[Result]:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("bench"))
+    client = signed_in()
     fill(FEW)
-    few = query_count(client)
+    few = query_count(client, LIST)
     fill(OPERATORS)
+    many = query_count(client, LIST)
     progress(f"{Operator.objects.count():,} operators in the list")
     results = [
         Result(
             f"console list, queries with {FEW} and {OPERATORS:,} operators",
-            f"{few} and {query_count(client)}",
+            f"{few} and {many}",
             "the same",
-            few == query_count(client),
+            few == many,
         )
     ]
-    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    requests = WARM_UP + max(20, int(REQUESTS * scale))
     for name, query in PAGES.items():
-        with web_process() as server:
-            times = [timed(server, cookie, query) for _ in range(WARM_UP + max(20, int(REQUESTS * scale)))][WARM_UP:]
-        results.append(
-            Result(
-                f"console list of {OPERATORS:,}, {name}, ms p50/p95/p99",
-                "/".join(f"{percentile(times, percent):.0f}" for percent in (50, 95, 99)),
-                "p95 <= 150",
-                percentile(times, 95) <= 150,
-            )
-        )
+        times = page_times(client, repeat(f"{LIST}?{urlencode(query)}", requests), b"result_list")
+        results.append(page_result(f"console list of {OPERATORS:,}, {name}", times, 150))
     Operator.objects.filter(created_by="bench").delete()
     return results
 
@@ -87,22 +74,3 @@ def fill(up_to: int) -> None:
     )
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {Operator._meta.db_table}")
-
-
-def query_count(client: Client) -> int:
-    with CaptureQueriesContext(connection) as queries:
-        page = client.get(LIST)
-    assert page.status_code == 200, page.status_code
-    return len(queries)
-
-
-def timed(server: HTTPConnection, cookie: str, query: dict[str, str]) -> float:
-    """Return the milliseconds of one request, the loopback's included."""
-    began = time.perf_counter()
-    server.request("GET", f"{LIST}?{urlencode(query)}", headers={"Cookie": cookie})
-    answer = server.getresponse()
-    body = answer.read()
-    took = (time.perf_counter() - began) * 1000
-    assert answer.status == 200, answer.status
-    assert b"result_list" in body
-    return took

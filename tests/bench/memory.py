@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from django.db import connection
 
 from operators.models import OutboxEvent
-from tests.bench.processes import drainer_process
+from tests.bench.processes import drainer_process, resident_megabytes
 from tests.bench.results import Result, progress
 from tests.outbox import fill, some_operators
 from tests.streams import purge_stream
@@ -29,15 +28,10 @@ def run(scale: float) -> list[Result]:
             fill(stride, operators=operators, first_version=1 + written // len(operators))
             while OutboxEvent.objects.pending().exists():
                 time.sleep(0.2)
-            sizes.append(_resident_megabytes(drainer.pid))
+            sizes.append(resident_megabytes(drainer))
             progress(f"{written + stride:,} events, {sizes[-1]:.1f} MB")
     growth = max(sizes) / sizes[0] - 1
     return [
         Result(f"drainer's memory after each {stride:,} events, MB", " ".join(f"{size:.1f}" for size in sizes)),
         Result("growth after the first of them", f"{growth:.1%}", f"< {GROWTH:.0%}", growth < GROWTH),
     ]
-
-
-def _resident_megabytes(pid: int) -> float:
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(fields["VmRSS"].split()[0]) / 1024

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
@@ -16,14 +17,22 @@ from django.db import connection
 from deploy.dev.ports import free_port
 
 
+def drainer_process() -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return leading_process("drain_outbox")
+
+
+def ingest_process(*arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return leading_process("ingest_health", *arguments)
+
+
 @contextmanager
-def drainer_process() -> Iterator[subprocess.Popen[bytes]]:
-    """Run `manage.py drain_outbox` and wait until it leads."""
-    process = subprocess.Popen([sys.executable, "manage.py", "drain_outbox"], cwd=settings.BASE_DIR)
+def leading_process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command of manage.py that works in one process at a time, and wait until it leads."""
+    process = subprocess.Popen([sys.executable, "manage.py", *command], cwd=settings.BASE_DIR)
     try:
         with connection.cursor() as cursor:
             while True:
-                assert process.poll() is None, "the drainer ended"
+                assert process.poll() is None, f"{command[0]} ended"
                 cursor.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted")
                 if cursor.fetchone():
                     break
@@ -59,3 +68,8 @@ def web_process() -> Iterator[HTTPConnection]:
         client.close()
         process.terminate()
         process.wait(30)
+
+
+def resident_megabytes(process: subprocess.Popen[bytes]) -> float:
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) / 1024
