@@ -19,7 +19,7 @@ from django.db.backends.utils import CursorWrapper
 from health.ingest import Received, take_in
 from health.models import HealthReport, HealthStatus, HealthTransition, HealthWindow
 from health.reports import parse
-from health.streams import INGEST_CONSUMER, LIVE_VIEW
+from health.streams import INGEST_CONSUMER
 from operators import jetstream
 from operators.models import Operator, OutboxEvent
 from operators.pubacks import Outgoing, PubAcks
@@ -146,11 +146,6 @@ async def last_sequence(stream: str = INGEST_CONSUMER.stream) -> int:
         return (await client.jetstream().stream_info(stream)).state.last_seq
 
 
-async def live_keys() -> int:
-    async with jetstream.connection("bench") as client:
-        return (await client.jetstream().stream_info(f"KV_{LIVE_VIEW.name}")).state.messages
-
-
 @contextmanager
 def bulk_cursor() -> Iterator[CursorWrapper]:
     """Give a cursor for statements that may take longer than a request is allowed to."""
@@ -168,6 +163,6 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
-def in_turn(operators: Sequence[UUID]) -> Iterator[UUID]:
-    """Name the operators in order, over and over."""
-    return chain.from_iterable(repeat(operators))
+def in_turn(items: Sequence[T]) -> Iterator[T]:
+    """Repeat them in order, for ever."""
+    return chain.from_iterable(repeat(items))

@@ -66,6 +66,6 @@ def _report() -> int:
     add_statuses()
     with bulk_cursor() as cursor:
         cursor.execute(_HOUR, [bench_operators()])
-        count = cursor.rowcount
+        count: int = cursor.rowcount
         cursor.execute(f"ANALYZE {LOG}")
     return count

@@ -67,7 +67,7 @@ def _fill(operators: Sequence[UUID]) -> int:
     with bulk_cursor() as cursor:
         while start < now:
             end = min(midnight(start) + DAY, now)
-            cursor.execute(_DAY, [start, end, operators])
+            cursor.execute(_DAY, [start, end, list(operators)])
             count += cursor.rowcount
             progress(f"{count:,} reports in the log")
             start = end
@@ -90,7 +90,8 @@ def _partitions_read(operator_id: UUID) -> tuple[set[str], set[str]]:
     """Name the partitions in the plan as it was carried out, and those that the week touches."""
     frame = WEEK.until(datetime.now(UTC))
     plan = series_query(operator_id, frame).explain(analyze=True)
-    progress(f"plan: {' | '.join(line.strip() for line in plan.splitlines() if 'Scan' in line or 'Fetches' in line)}")
+    fetches = sum(map(int, re.findall(r"Heap Fetches: (\d+)", plan)))
+    progress(f"{plan.count('Index Only Scan')} scans of the index alone, {fetches:,} rows looked up in the table")
     with connection.cursor() as cursor:
         touched = {day.name for day in partitions(cursor) if day.start < frame.end and day.end > frame.start}
     return set(re.findall(rf"\bon ({LOG}_\w+)", plan)), touched

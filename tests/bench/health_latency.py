@@ -15,12 +15,14 @@ from uuid import UUID
 from django.conf import settings
 
 from health.models import HealthReport, HealthTransition
+from health.streams import LIVE_VIEW
 from operators import jetstream
 from tests.bench.fleet import (
     OPERATORS,
     empty,
     fresh_fleet,
     in_turn,
+    last_sequence,
     one_report,
     outgoing,
 )
@@ -52,10 +54,12 @@ def run(scale: float) -> list[Result]:
     operators = fresh_fleet(OPERATORS)
     # First each operator comes up, at the same rate.
     count = OPERATORS + max(RATE * 2 * SLICE, int(RATE * SECONDS * scale))
+    before = asyncio.run(last_sequence(f"KV_{LIVE_VIEW.name}"))
     with ingest_process():
         watcher = Watcher(settings.NATS_URL)
         sent = asyncio.run(_report(operators, count))
         live, plain = watcher.arrivals()
+        writes = asyncio.run(last_sequence(f"KV_{LIVE_VIEW.name}")) - before
     assert HealthReport.objects.count() == count
     moves = HealthTransition.objects.count() - OPERATORS
     empty()
@@ -76,6 +80,7 @@ def run(scale: float) -> list[Result]:
             percentile(steady, 95) <= TARGET,
         ),
         Result("reports that the live view never told of", f"{len(missing)}", "0", not missing),
+        Result("keys that were written for each report", f"{writes / count:.2f}"),
         Result(f"publish to subscribe beside it, without ingest (n={len(bare):,}), {_UNIT}", _percentiles(bare)),
     ]
 
