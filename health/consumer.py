@@ -146,6 +146,8 @@ class Consumer:
         while not self._stopping.is_set():
             try:
                 async with self._session() as session:
+                    if self._away_since is not None:
+                        logger.info("broker back", extra={"action": ACTION})
                     failures, self._away_since = 0, None
                     while not self._stopping.is_set():
                         await self._step(session, seconds=TICK_SECONDS)

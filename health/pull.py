@@ -27,6 +27,7 @@ MAX_BYTES: Final = 72 * 1024 * 1024
 _DELIVERED: Final = "$JS.ACK."
 _PENDING_HEADER: Final = "Nats-Pending-Messages"
 _HEARTBEAT: Final = "100"
+_NOBODY: Final = "503"
 
 
 class PullLost(Exception):
@@ -67,7 +68,7 @@ class Pull:
         self._ready: deque[Delivery] = deque()
         self._requested = 0
         self._order: int | None = None
-        self._has_gap = False
+        self._is_lost = False
         self._has_news = asyncio.Event()
         self._heard_at = time.monotonic()
         # When the broker last said that it had nothing for us, and nothing lay here either.
@@ -84,7 +85,7 @@ class Pull:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._has_news.wait(), seconds)
         taken = [self._ready.popleft() for _ in range(min(self._batch, len(self._ready)))]
-        if self._has_gap or (self._requested and time.monotonic() - self._heard_at > LOST_SECONDS):
+        if self._is_lost or (self._requested and time.monotonic() - self._heard_at > LOST_SECONDS):
             raise PullLost
         await self._request()
         return taken
@@ -111,7 +112,7 @@ class Pull:
         self._heard_at = time.monotonic()
         if message.reply.startswith(_DELIVERED):
             delivery = Delivery.of(message)
-            self._has_gap |= self._order is not None and delivery.order != self._order + 1
+            self._is_lost |= self._order is not None and delivery.order != self._order + 1
             self._order = delivery.order
             self._requested -= 1
             self._ready.append(delivery)
@@ -119,9 +120,12 @@ class Pull:
             return
         # A status: a heartbeat, or the end of a request with the number of messages that it will not bring.
         headers = message.headers or {}
-        if headers.get("Status") == _HEARTBEAT:
+        status = headers.get("Status")
+        if status == _HEARTBEAT:
             if not self._ready:
                 self.idle_at = datetime.now(UTC)
             return
+        # No such consumer any more, or no JetStream: asking again at once would go round in circles.
+        self._is_lost |= status == _NOBODY
         self._requested = max(self._requested - int(headers.get(_PENDING_HEADER, self._batch)), 0)
         self._has_news.set()

@@ -11,7 +11,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import psutil
 import pytest
@@ -24,8 +26,9 @@ from deploy.dev.ports import free_port
 from deploy.dev.postgres import Postgres
 from health.actions import end_maintenance, start_maintenance
 from health.models import HealthReport, HealthStatus
-from health.streams import INGEST_CONSUMER, SMPP_HEALTH
+from health.streams import INGEST_CONSUMER, SMPP_HEALTH, TOPOLOGY
 from operators import jetstream
+from operators.jetstream import provision
 from operators.models import Operator
 from tests.factories import ALICE, make_operator
 from tests.reports import Body, body, empty_streams, expected_moves, live_view, report, stored_moves
@@ -50,10 +53,15 @@ def _empty_streams() -> None:
 def ingest(process_env: dict[str, str]) -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "ingest_health", *arguments], cwd=settings.BASE_DIR, env=process_env
-        )
+    def start(*arguments: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+        with log.open("wb") if log else nullcontext() as output:
+            process = subprocess.Popen(
+                [sys.executable, "manage.py", "ingest_health", *arguments],
+                cwd=settings.BASE_DIR,
+                env=process_env,
+                stdout=output,
+                stderr=output,
+            )
         started.append(process)
         return process
 
@@ -269,3 +277,23 @@ def test_it_brings_a_decision_of_staff_to_the_live_view_within_seconds(ingest: S
 def live_state(operator: Operator) -> str | None:
     value = live_view().get(str(operator.pk))
     return value["state"] if value else None
+
+
+def test_it_names_a_consumer_that_is_missing_and_goes_on_once_it_is_made(ingest: Start, tmp_path: Path) -> None:
+    operator = make_operator()
+    process = ingest(log=tmp_path / "log")
+    leader_of([process])
+
+    async def delete_consumer() -> None:
+        async with jetstream.connection("tests") as client:
+            await client.jetstream().delete_consumer(INGEST_CONSUMER.stream, INGEST_CONSUMER.name)
+
+    asyncio.run(delete_consumer())
+    wait_for(lambda: "manage.py bootstrap makes it" in (tmp_path / "log").read_text())
+
+    provision(TOPOLOGY)
+    report([body(operator, at=timezone.now())])
+
+    wait_for(lambda: HealthReport.objects.exists())
+    assert process.poll() is None
+    wait_for(lambda: "broker back" in (tmp_path / "log").read_text())
