@@ -13,8 +13,8 @@ from typing import Final
 import nats
 from nats.aio.msg import Msg
 
-# What is under way when the last report is out still arrives.
-AFTERWARDS_SECONDS: Final = 5
+# What is under way at the end still arrives, until it has been silent for so long.
+SILENCE_SECONDS: Final = 3
 PLAIN: Final = "bench.plain"
 END: Final = "bench.end"
 
@@ -47,9 +47,11 @@ def _watch(url: str, pipe: Connection) -> None:
         live: dict[Key, float] = {}
         plain: dict[str, float] = {}
         has_ended = asyncio.Event()
+        heard_at = time.monotonic()
 
         async def on_live(message: Msg) -> None:
-            now = time.monotonic()
+            nonlocal heard_at
+            now = heard_at = time.monotonic()
             if message.data:
                 observed_at = datetime.fromisoformat(json.loads(message.data)["observedAt"])
                 live.setdefault((message.subject.rpartition(".")[2], observed_at), now)
@@ -67,7 +69,8 @@ def _watch(url: str, pipe: Connection) -> None:
         await broker.flush()
         pipe.send("ready")
         await has_ended.wait()
-        await asyncio.sleep(AFTERWARDS_SECONDS)
+        while time.monotonic() - heard_at < SILENCE_SECONDS:
+            await asyncio.sleep(0.1)
         await broker.close()
         return live, plain
 
