@@ -132,6 +132,7 @@ class Consumer:
                 logger.info("leading", extra={"action": ACTION})
                 self._statuses.forget()
                 return
+            self._lag.clear()
             await self._pause(TICK_SECONDS)
 
     async def _lose_lead(self, error: Exception) -> None:
@@ -166,7 +167,7 @@ class Consumer:
         if messages:
             await self._process(session, messages)
         else:
-            session.view.offer(())
+            session.view.offer((), is_behind=False)
             if session.pull.idle_at is not None:
                 self._lag.advance(session.pull.idle_at)
         if time.monotonic() - self._ticked_at >= TICK_SECONDS:
@@ -214,7 +215,7 @@ class Consumer:
             await self._database.do(clock.expire_silent, clock=known_until, now=now)
         if view is None:
             return
-        view.offer(await self._database.do(clock.live_changes, since=self._looked_at - OVERLAP))
+        view.offer_changes(await self._database.do(clock.live_changes, since=self._looked_at - OVERLAP))
         self._looked_at = now
         if time.monotonic() - self._renewed_at >= RENEW_SECONDS:
             self._renewed_at = time.monotonic()

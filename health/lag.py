@@ -22,6 +22,10 @@ class Lag(Collector):
     def advance(self, moment: datetime) -> None:
         self.caught_up_at = moment if self.caught_up_at is None else max(self.caught_up_at, moment)
 
+    def clear(self) -> None:
+        """Show nothing more: another process leads."""
+        self.caught_up_at = None
+
     def describe(self) -> list[GaugeMetricFamily]:
         return [
             GaugeMetricFamily(

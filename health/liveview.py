@@ -28,24 +28,35 @@ class LiveView:
     def __init__(self, acks: PubAcks) -> None:
         self._acks = acks
         self._waiting: dict[UUID, LiveState] = {}
+        self._offered: dict[UUID, tuple[str, datetime | None]] = {}
         self._is_behind = False
         self._has_work = asyncio.Event()
         self._has_turn = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
-    def offer(self, states: Iterable[LiveState], *, is_behind: bool = False) -> None:
-        """Have these written soon; while ingest is behind, 100 keys for each call, for it needs the time more."""
-        self._waiting.update((state.operator_id, state) for state in states)
-        self._is_behind = is_behind
+    def offer(self, states: Iterable[LiveState], *, is_behind: bool | None = None) -> None:
+        """Have these written soon; while ingest is behind, 100 keys for each call, for it needs the time more.
+
+        None leaves what was said last.
+        """
+        for state in states:
+            self._waiting[state.operator_id] = state
+            self._offered[state.operator_id] = state.state, state.since
+        if is_behind is not None:
+            self._is_behind = is_behind
         self._has_turn.set()
         if self._waiting:
             self._is_idle.clear()
             self._has_work.set()
 
+    def offer_changes(self, states: Iterable[LiveState]) -> None:
+        """Have those written whose state is not the one that was offered last."""
+        self.offer(state for state in states if self._offered.get(state.operator_id) != (state.state, state.since))
+
     async def settle(self, seconds: float) -> bool:
         """Write what waits, for at most so long; tell whether nothing waits any more."""
-        self.offer(())
+        self.offer((), is_behind=False)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_idle.wait(), seconds)
         return self._is_idle.is_set()

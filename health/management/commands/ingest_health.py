@@ -48,6 +48,7 @@ class Command(BaseCommand):
         except (NatsError, OSError, TimeoutError, PullLost):
             raise CommandError("NATS does not answer.") from None
         if not is_done:
+            self.stderr.write("Something stayed behind: another process leads, or this one was stopped.")
             sys.exit(1)
 
 
