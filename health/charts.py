@@ -22,7 +22,9 @@ LABEL_HEIGHT: Final = 14
 # Labels nearer to an edge than this are set flush with it instead of being centred on their moment.
 EDGE: Final = 0.035
 # A span narrower than this share has no room for a letter; its title still tells what it is.
-LETTER_WIDTH: Final = 0.018
+LETTER_WIDTH: Final = 0.015
+# Below this one it needs a wide screen.
+TIGHT_WIDTH: Final = 0.04
 WORD_WIDTH: Final = 0.09
 # A block is never drawn narrower, or nobody would see it.
 SLIVER: Final = 0.003
@@ -83,6 +85,7 @@ class Block:
     word: str
     title: str
     is_sliver: bool
+    is_tight: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,7 @@ def draw_block(start: datetime, end: datetime, frame: Frame, *, name: str, word:
         word=word if width >= WORD_WIDTH else "",
         title=title,
         is_sliver=width <= SLIVER,
+        is_tight=width < TIGHT_WIDTH,
     )
 
 

@@ -21,7 +21,7 @@ def read_spans(operator_id: UUID, *, start: datetime, end: datetime) -> list[Spa
     # In the order in which they were decided, which timeline.spans asks for.
     decided = moves.filter(at__gte=start).order_by("id").values_list("at", "to_state")
     return spans(
-        ((at, State(state)) for at, state in decided.iterator()),
+        ((at, State(state)) for at, state in decided),
         before=State(last) if last else State.UNKNOWN,
         start=start,
         end=end,

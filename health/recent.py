@@ -20,7 +20,8 @@ LAST_HOUR: Final = """
     SELECT operator_id, array_agg(span), array_agg(worst), array_agg(is_lost)
     FROM (
         SELECT operator_id,
-               extract(epoch FROM date_bin(%(seconds)s * interval '1 second', observed_at, %(begin)s) - %(begin)s)::int / %(seconds)s AS span,
+               extract(epoch FROM date_bin(%(seconds)s * interval '1 second', observed_at, %(begin)s) - %(begin)s)::int
+                   / %(seconds)s AS span,
                max(error_rate) AS worst,
                bool_or(bind_state = %(unbound)s) AS is_lost
         FROM operator_health_log

@@ -40,7 +40,9 @@ def spans(moves: Iterable[tuple[datetime, State]], *, before: State, start: date
 def clip(whole: Sequence[Span], *, start: datetime, end: datetime) -> list[Span]:
     """Keep what of the spans lies between two moments."""
     return [
-        Span(max(each.start, start), min(each.end, end), each.state)
+        each
+        if start <= each.start and each.end <= end
+        else Span(max(each.start, start), min(each.end, end), each.state)
         for each in whole
         if max(each.start, start) < min(each.end, end)
     ]
