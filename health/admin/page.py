@@ -28,6 +28,7 @@ from health.uptime import PERIOD, Uptime, uptime
 from operators.admin import badges
 from operators.admin.base import BoundedPaginator
 from operators.admin.page import find_operator, header_of, page_url
+from operators.models import Operator
 
 TRANSITIONS_PAGE: Final = 25
 # In the order of the key beside the timeline.
@@ -162,7 +163,7 @@ class OperatorHealthPages(WindowPages):
             "media": self.media,
             "title": f"Health of {operator.name}",
             "original": operator,
-            "now": Now(HealthStatus.objects.get(pk=operator.pk), open_windows),
+            "now": Now(_status(operator), open_windows),
             "up": Up(_uptime(spans, windows, start, now)),
             "buttons": buttons_of(request, operator, open_windows),
             "ranges": tuple(RANGES),
@@ -190,6 +191,11 @@ class OperatorHealthPages(WindowPages):
     ) -> HttpResponse:
         """Lead to the operator's history: it tells of maintenances and overrides too."""
         return HttpResponseRedirect(page_url("history", find_operator(object_id)))
+
+
+def _status(operator: Operator) -> HealthStatus:
+    """Read the status; ingest makes it at the first report of an operator that came into the database by a side door."""
+    return HealthStatus.objects.filter(pk=operator.pk).first() or HealthStatus(operator=operator)
 
 
 def _uptime(spans: Iterable[Span], windows: Iterable[HealthWindow], start: datetime, now: datetime) -> Uptime:
