@@ -194,7 +194,7 @@ class OperatorHealthPages(WindowPages):
 
 
 def _status(operator: Operator) -> HealthStatus:
-    """Read the status; ingest makes it at the first report of an operator that came into the database by a side door."""
+    """Read the status; an operator that came in by a side door has none before its first report."""
     return HealthStatus.objects.filter(pk=operator.pk).first() or HealthStatus(operator=operator)
 
 
