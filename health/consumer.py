@@ -28,7 +28,7 @@ from health.messages import refused, sort
 from health.pull import Delivery, Pull, PullLost
 from health.reducer import SILENCE
 from health.reports import DeadReason
-from health.statuses import Statuses
+from health.statuses import Overtaken, Statuses
 from health.streams import INGEST_CONSUMER
 from operators import jetstream
 from operators.metrics import pg_errors
@@ -46,6 +46,7 @@ SETTLE_SECONDS: Final = 5.0
 DRAINED_SECONDS: Final = 60.0
 # Keys of the live view live 60 s; those that no report renews are written again this often.
 RENEW_SECONDS: Final = 20.0
+REWINDS: Final = 3
 # A transaction becomes visible a moment after the time that it wrote into its rows.
 OVERLAP: Final = timedelta(seconds=20)
 
@@ -61,6 +62,7 @@ class Session:
     js: JetStreamContext
     pull: Pull
     view: LiveView
+    writer: asyncio.Task[None]
     acks: PubAcks
 
 
@@ -163,6 +165,8 @@ class Consumer:
 
     async def _step(self, session: Session, *, seconds: float) -> bool:
         """Take in what has come, or wait for it so long; tell whether there was anything."""
+        if session.writer.done():
+            await session.writer  # whatever ended it must not pass unseen
         messages = await session.pull.take(seconds)
         if messages:
             await self._process(session, messages)
@@ -210,9 +214,11 @@ class Consumer:
         """Let time do its work, and bring to the live view what others have changed."""
         self._ticked_at = time.monotonic()
         now = datetime.now(UTC)
-        await self._database.do(clock.close_windows, now=now)
-        if self._with_clock and (known_until := self._known_until(now)):
-            await self._database.do(clock.expire_silent, clock=known_until, now=now)
+        # An operator was deleted in the middle of it: nothing is written, and the next tick does it without that one.
+        with contextlib.suppress(Overtaken):
+            await self._database.do(clock.close_windows, now=now)
+            if self._with_clock and (known_until := self._known_until(now)):
+                await self._database.do(clock.expire_silent, clock=known_until, now=now)
         if view is None:
             return
         view.offer_changes(await self._database.do(clock.live_changes, since=self._looked_at - OVERLAP))
@@ -240,14 +246,14 @@ class Consumer:
         writer: asyncio.Task[None] | None = None
         try:
             js = client.jetstream(timeout=5)
-            await _rewind(js)
+            after = await _rewind(js)
             acks = await PubAcks.open(client)
-            pull, view = Pull(client, INGEST_CONSUMER, batch=self._batch), LiveView(acks)
+            pull, view = Pull(client, INGEST_CONSUMER, batch=self._batch, after=after), LiveView(acks)
             writer = asyncio.create_task(view.run())
             # Whoever led before may have died between commit and live view.
             view.offer(await self._database.do(clock.live_now, clock=datetime.now(UTC)))
             await pull.start()
-            yield Session(client, js, pull, view, acks)
+            yield Session(client, js, pull, view, writer, acks)
             await client.flush()  # the last acknowledgements
         finally:
             if writer is not None:
@@ -255,18 +261,24 @@ class Consumer:
             await jetstream.close(client)
 
 
-async def _rewind(js: JetStreamContext) -> None:
+async def _rewind(js: JetStreamContext) -> int:
     """Have the broker deliver again, in order, what was delivered to somebody and never acknowledged.
 
     Otherwise it would come only after the acknowledgement's time is up, behind newer reports of the same operators.
+    Returns the consumer's number of the last delivery; raises PullLost while a frozen process, whose requests the
+    broker still serves, takes them away again.
     """
-    try:
-        info = await js.consumer_info(INGEST_CONSUMER.stream, INGEST_CONSUMER.name)
-    except NotFoundError:
-        logger.error("no consumer: manage.py bootstrap makes it", extra={"action": ACTION})
-        raise
-    if info.num_ack_pending:
+    for _ in range(REWINDS):
+        try:
+            info = await js.consumer_info(INGEST_CONSUMER.stream, INGEST_CONSUMER.name)
+        except NotFoundError:
+            logger.error("no consumer: manage.py bootstrap makes it", extra={"action": ACTION})
+            raise
+        if not info.num_ack_pending:
+            assert info.delivered is not None
+            return info.delivered.consumer_seq
         await js.reset_consumer(INGEST_CONSUMER.stream, INGEST_CONSUMER.name)
+    raise PullLost
 
 
 def _rest(failures: int) -> float:
