@@ -57,17 +57,20 @@ class Delivery(Struct, frozen=True, gc=False):
 class Pull:
     """Keep up to two batches of messages coming, in order and without a gap; for one task.
 
-    nats-py's fetch waits where a batch is not full, and does not tell when a delivery is missing.
+    `after` is the consumer's number of the last delivery, which like all before it is acknowledged. nats-py's fetch
+    waits where a batch is not full, and does not tell when a delivery is missing.
     """
 
-    def __init__(self, client: Client, consumer: PullConsumer, *, batch: int) -> None:
+    def __init__(self, client: Client, consumer: PullConsumer, *, batch: int, after: int) -> None:
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
         self._batch = batch
         self._inbox = client.new_inbox()
         self._ready: deque[Delivery] = deque()
         self._requested = 0
-        self._order: int | None = None
+        # The first one too must follow: what went to the requests of somebody else, who may be frozen, would be
+        # acknowledged together with what came to us.
+        self._order = after
         self._is_lost = False
         self._has_news = asyncio.Event()
         self._heard_at = time.monotonic()
@@ -112,7 +115,7 @@ class Pull:
         self._heard_at = time.monotonic()
         if message.reply.startswith(_DELIVERED):
             delivery = Delivery.of(message)
-            self._is_lost |= self._order is not None and delivery.order != self._order + 1
+            self._is_lost |= delivery.order != self._order + 1
             self._order = delivery.order
             self._requested -= 1
             self._ready.append(delivery)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 import signal
 import subprocess
@@ -144,6 +145,34 @@ def test_it_keeps_each_operators_order_while_leaders_are_killed(ingest: Start, o
 
     wait_for(lambda: sum(map(len, stored_moves().values())) == sum(map(len, expected_moves(bodies).values())))
     assert stored_moves() == expected_moves(bodies)
+
+
+def test_it_loses_nothing_to_a_frozen_process_that_has_asked_for_more(ingest: Start, operators: list[Operator]) -> None:
+    """Nobody hangs up for it: what is delivered again goes to it first, as long as its requests last."""
+    begin = timezone.now() - timedelta(minutes=20)
+    before = course(operators, ticks=6, begin=begin, seed=3)
+    after = course(operators, ticks=6, begin=begin + timedelta(minutes=1), seed=4)
+
+    def work() -> None:
+        report(itertools.chain(*before))
+        leader_of([ingest("--metrics-port", "0", "--without-clock")])
+        report(itertools.chain(*after))
+        wait_for(has_grown(59), seconds=20)
+        connection.close()
+
+    async def main() -> None:
+        async with jetstream.connection("frozen") as frozen:
+            inbox = frozen.new_inbox()
+            await frozen.subscribe(inbox)
+            request = json.dumps({"batch": 50, "expires": 60 * 10**9}).encode()
+            next_of = f"$JS.API.CONSUMER.MSG.NEXT.{INGEST_CONSUMER.stream}.{INGEST_CONSUMER.name}"
+            await frozen.publish(next_of, request, reply=inbox)
+            await frozen.flush()
+            await asyncio.to_thread(work)
+
+    asyncio.run(main())
+
+    assert stored_moves() == expected_moves(itertools.chain(*before, *after))
 
 
 def test_it_finishes_the_batch_on_sigterm_and_leaves_nothing_unacknowledged(
