@@ -19,7 +19,7 @@ AT_ONCE: Final = 1000
 
 
 def close_windows(*, now: datetime) -> int:
-    """End the windows whose time has run out, and show again what was hidden; return how many."""
+    """End the windows whose time has run out, and show again what was hidden; return how many. Raises Overtaken."""
     due = HealthWindow.objects.due(now).filter(operator__deleted_at=None)
     operator_ids = list(due.values_list("operator_id", flat=True)[:AT_ONCE])
     if not operator_ids:
@@ -49,7 +49,8 @@ def close_windows(*, now: datetime) -> int:
 def expire_silent(*, clock: datetime, now: datetime) -> int:
     """Make those UNKNOWN whose newest report the broker took more than 60 s before `clock`; return how many.
 
-    Silence is measured by the broker's clock, so that a connector whose own clock is wrong does not flap.
+    Silence is measured by the broker's clock, so that a connector whose own clock is wrong does not flap. Raises
+    Overtaken where an operator is deleted meanwhile.
     """
     before = clock - SILENCE
     silent_ids = list(

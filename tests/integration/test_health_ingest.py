@@ -6,9 +6,10 @@ import json
 import random
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ from django.db import connection
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from health import actions
+from health import actions, clock
 from health.models import HealthReport, HealthStatus, HealthTransition, HealthWindow
+from health.moves import open_windows
 from health.streams import DEAD_LETTERS
 from operators.actions import delete_operator, restore_operator
 from operators.models import HealthState, Operator, OutboxEvent
@@ -246,6 +248,33 @@ def test_it_makes_a_silent_operator_unknown_by_the_clock(now: datetime) -> None:
     view = live_view()
     assert view[str(silent.pk)] is None
     assert view[str(alive.pk)] is not None
+
+
+def test_it_goes_on_when_a_silent_operator_is_deleted_in_the_middle_of_it(
+    now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted, silent = make_operator(), make_operator()
+    report([body(deleted, at=now), body(silent, at=now)])
+    ingest()
+    HealthStatus.objects.update(received_at=timezone.now() - timedelta(minutes=2))
+
+    def delete() -> None:
+        delete_operator(actor=ALICE, operator_id=deleted.pk)
+        connection.close()
+
+    def delete_first(operator_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, HealthWindow]:
+        staff = Thread(target=delete)
+        staff.start()
+        staff.join()
+        monkeypatch.undo()
+        return open_windows(operator_ids)
+
+    monkeypatch.setattr(clock, "open_windows", delete_first)
+
+    ingest()
+    ingest()
+
+    assert HealthStatus.objects.get(pk=silent.pk).state == "UNKNOWN"
 
 
 def test_it_leaves_silence_alone_without_the_clock(now: datetime) -> None:
