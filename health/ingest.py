@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -20,6 +21,9 @@ from health.reducer import Condition, Move, is_late, reduce
 from health.reports import Report
 from health.statuses import Overtaken, Statuses
 from operators.tracing import span
+
+# Each try after the first fails by one more deletion in its few milliseconds.
+TRIES: Final = 10
 
 _LOG: Final = HealthReport._meta.db_table
 _COLUMNS: Final = (
@@ -77,12 +81,7 @@ def take_in(batch: Sequence[Received], *, now: datetime, statuses: Statuses | No
     statuses = statuses or Statuses()
     with metrics.batch_seconds.time(), span("ops.health.ingest", action="take_in"):
         try:
-            try:
-                outcome, moves = _write(batch, now, statuses)
-            except Overtaken:
-                # By a decision of staff, or a deletion. Now everything is read, and locked until the commit.
-                statuses.forget()
-                outcome, moves = _write(batch, now, statuses)
+            outcome, moves = _insist(batch, now, statuses)
         except BaseException:
             statuses.forget()
             raise
@@ -94,6 +93,19 @@ def take_in(batch: Sequence[Received], *, now: datetime, statuses: Statuses | No
     ):
         metrics.reports.labels(result).inc(count)
     return outcome
+
+
+def _insist(batch: Sequence[Received], now: datetime, statuses: Statuses) -> tuple[Outcome, Moves]:
+    """Write a batch, and begin again where a decision of staff, or a deletion, has overtaken it.
+
+    From the second try on all statuses are read and locked, which keeps decisions away until the commit, but not a
+    deletion: it locks the operator alone.
+    """
+    for _ in range(TRIES - 1):
+        with suppress(Overtaken):
+            return _write(batch, now, statuses)
+        statuses.forget()
+    return _write(batch, now, statuses)
 
 
 def _write(batch: Sequence[Received], now: datetime, statuses: Statuses) -> tuple[Outcome, Moves]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -96,6 +98,33 @@ def test_it_refuses_reports_of_an_operator_that_was_deleted_between_two_batches(
 
     restore_operator(actor=ALICE, operator_id=operator.pk)
     assert take(statuses, received(operator, begin + timedelta(seconds=20))).accepted == 1
+
+
+def test_it_goes_on_when_one_operator_after_the_other_is_deleted_under_it(
+    begin: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deletion locks the operator, not its status, so that it may come in the middle of every try."""
+    gone, left = [make_operator() for _ in range(3)], make_operator()
+    waiting = list(gone)
+    confirm = Statuses.confirm
+
+    def delete(operator: Operator) -> None:
+        delete_operator(actor=ALICE, operator_id=operator.pk)
+        connection.close()
+
+    def delete_first(self: Statuses, operator_ids: Collection[uuid.UUID]) -> None:
+        if waiting:
+            staff = Thread(target=delete, args=[waiting.pop()])
+            staff.start()
+            staff.join()
+        confirm(self, operator_ids)
+
+    monkeypatch.setattr(Statuses, "confirm", delete_first)
+
+    outcome = take(Statuses(), *(received(each, begin) for each in (*gone, left)))
+
+    assert {each.report.operator_id for each in outcome.unknown} == {each.pk for each in gone}
+    assert HealthReport.objects.get().operator_id == left.pk
 
 
 def test_it_forgets_what_a_failed_transaction_has_not_written(operator: Operator, begin: datetime) -> None:
