@@ -83,7 +83,7 @@ class Consumer:
         self._ticked_at = 0.0
         self._renewed_at = 0.0
         self._looked_at = datetime.now(UTC)
-        self._away_since: datetime | None = None
+        self._unreachable_since: datetime | None = None
 
     def stop(self) -> None:
         """Finish the batch at hand, then return from `run()` or `drain()`."""
@@ -133,6 +133,7 @@ class Consumer:
             if await self._database.do(try_to_lead):
                 logger.info("leading", extra={"action": ACTION})
                 self._statuses.forget()
+                self._unreachable_since = None
                 return
             self._lag.clear()
             await self._pause(TICK_SECONDS)
@@ -149,15 +150,14 @@ class Consumer:
         while not self._stopping.is_set():
             try:
                 async with self._session() as session:
-                    if self._away_since is not None:
+                    if failures:
                         logger.info("broker back", extra={"action": ACTION})
-                    failures, self._away_since = 0, None
+                    failures = 0
                     while not self._stopping.is_set():
                         await self._step(session, seconds=TICK_SECONDS)
                     await session.view.settle(SETTLE_SECONDS)
             except _BROKER_AWAY as error:
-                if self._away_since is None:
-                    self._away_since = datetime.now(UTC)
+                if not failures:
                     logger.warning("broker away", extra={"action": ACTION, "error": _name(error)})
                 await self._tick(None)
                 await self._pause(_rest(failures))
@@ -230,9 +230,10 @@ class Consumer:
     def _known_until(self, now: datetime) -> datetime | None:
         """Say up to when we know that no other report has come: a backlog is not silence.
 
-        Where the broker is away for longer than a report may be, nobody can report, and that is silence too.
+        Where the broker cannot be reached for longer than a report may be, nobody reports, and that is silence too. A
+        broker that answers and does not deliver keeps a backlog.
         """
-        if self._away_since is not None and now - self._away_since > SILENCE:
+        if self._unreachable_since is not None and now - self._unreachable_since > SILENCE:
             return now
         return self._lag.caught_up_at
 
@@ -242,7 +243,12 @@ class Consumer:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Session]:
-        client = await jetstream.connect(ACTION)
+        try:
+            client = await jetstream.connect(ACTION)
+        except _BROKER_AWAY:
+            self._unreachable_since = self._unreachable_since or datetime.now(UTC)
+            raise
+        self._unreachable_since = None
         writer: asyncio.Task[None] | None = None
         try:
             js = client.jetstream(timeout=5)
@@ -250,6 +256,8 @@ class Consumer:
             acks = await PubAcks.open(client)
             pull, view = Pull(client, INGEST_CONSUMER, batch=self._batch, after=after), LiveView(acks)
             writer = asyncio.create_task(view.run())
+            # What ended while nobody led must not hide what comes now.
+            await self._database.do(clock.close_windows, now=datetime.now(UTC))
             # Whoever led before may have died between commit and live view.
             view.offer(await self._database.do(clock.live_now, clock=datetime.now(UTC)))
             await pull.start()

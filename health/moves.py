@@ -87,6 +87,8 @@ class Moves:
     def write(self) -> None:
         """Write transitions, Operator.health_state and events; the metrics follow the commit by `count`."""
         HealthTransition.objects.bulk_create(self.transitions)
+        # In the order in which every writer of several operators locks them.
+        list(Operator.objects.select_for_update(no_key=True).filter(pk__in=self._states).order_by("pk").values("pk"))
         by_state: dict[str, list[UUID]] = {}
         for operator_id, state in self._states.items():
             by_state.setdefault(state, []).append(operator_id)

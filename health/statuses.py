@@ -67,7 +67,7 @@ class Statuses:
         found = self._lock(operator_ids)
         if len(found) < len(operator_ids):
             missing = set(operator_ids) - found.keys()
-            without = Operator.objects.live().filter(pk__in=missing, health=None).values_list("pk", flat=True)
+            without = Operator.objects.live().filter(pk__in=missing, health_status=None).values_list("pk", flat=True)
             if fresh := [HealthStatus(operator_id=operator_id) for operator_id in without]:
                 HealthStatus.objects.bulk_create(fresh, ignore_conflicts=True)
                 found |= self._lock([status.operator_id for status in fresh])

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from prometheus_client import Counter
 
@@ -173,6 +174,7 @@ def delete_operator(
     with _action("ops.admin.deleteOperator", metrics.operator_delete, actor, AuditAction.DELETE, operator_id):
         with transaction.atomic(durable=True):
             _lock_backups(is_needed=True)
+            _lock_with_backed_up(operator_id)
             operator = _lock(operator_id)
             _refuse_stale(operator, expected_version)
             _release_backed_up(operator, actor)
@@ -278,6 +280,12 @@ def _lock(operator_id: UUID, *, is_deleted: bool = False) -> Operator:
     if operator is None:
         raise OperatorNotFound
     return operator
+
+
+def _lock_with_backed_up(operator_id: UUID) -> None:
+    """Lock an operator and those that it backs up in one order, so that two who lock several cannot deadlock."""
+    together = Q(pk=operator_id) | Q(backup_operator_id=operator_id)
+    list(Operator.objects.select_for_update(of=("self",)).filter(together).order_by("id").values("id"))
 
 
 def _refuse_stale(operator: Operator, expected_version: int | None) -> None:

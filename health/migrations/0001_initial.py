@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                     models.OneToOneField(
                         on_delete=django.db.models.deletion.PROTECT,
                         primary_key=True,
-                        related_name="health",
+                        related_name="health_status",
                         serialize=False,
                         to="operators.operator",
                     ),

@@ -23,7 +23,7 @@ class HealthStatus(models.Model):
     for a while (HealthWindow); it is also Operator.health_state. Whoever needs both rows locks this one first.
     """
 
-    operator = models.OneToOneField(Operator, primary_key=True, on_delete=models.PROTECT, related_name="health")
+    operator = models.OneToOneField(Operator, primary_key=True, on_delete=models.PROTECT, related_name="health_status")
 
     state = models.CharField("measured state", max_length=9, choices=HealthState, default=HealthState.UNKNOWN)
     since = models.DateTimeField("measured since", null=True)

@@ -12,14 +12,14 @@ import pytest
 from django.conf import settings
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
 from deploy.dev.nats import Nats
 from health.streams import INGEST_CONSUMER, LIVE_VIEW, SMPP_HEALTH
 from health.streams import TOPOLOGY as HEALTH_TOPOLOGY
 from operators import jetstream
-from operators.jetstream import OPERATOR_CONFIG, OPERATOR_HEALTH, Stream, TopologyConflict, ensure
+from operators.jetstream import OPERATOR_CONFIG, OPERATOR_HEALTH, PullConsumer, Stream, TopologyConflict, ensure
 from operators.jetstream import TOPOLOGY as OPERATOR_TOPOLOGY
 
 TRIAL = Stream(
@@ -62,7 +62,7 @@ def test_it_provides_what_the_contract_names() -> None:
         config = (await js.stream_info("OPERATOR_CONFIG")).config
         assert (config.discard, config.duplicate_window) == (DiscardPolicy.NEW, 1800)
         consumer = (await js.consumer_info("SMPP_HEALTH", "ops-health-consumer")).config
-        assert (consumer.durable_name, consumer.ack_policy) == (INGEST_CONSUMER.name, AckPolicy.EXPLICIT)
+        assert (consumer.durable_name, consumer.ack_policy) == (INGEST_CONSUMER.name, AckPolicy.ALL)
         assert consumer.deliver_subject is None
         assert (await (await js.key_value(LIVE_VIEW.name)).status()).ttl == 60
 
@@ -138,3 +138,28 @@ def test_it_gives_up_soon_when_the_broker_is_away_and_names_no_password(
     password = settings.NATS_URL.split(":")[2].split("@")[0]
     assert len(password) > 10
     assert password not in f"{failed.value!r}{caplog.text}"
+
+
+def test_it_changes_how_a_consumer_acknowledges_without_losing_its_place() -> None:
+    wanted = PullConsumer(
+        stream=TRIAL.name, name="trial", description="", ack_wait=timedelta(seconds=30), max_ack_pending=10
+    )
+
+    async def work(js: JetStreamContext) -> None:
+        await jetstream.ensure(js, [TRIAL])
+        for number in range(3):
+            await js.publish("trial.x", str(number).encode())
+        await js.add_consumer(TRIAL.name, ConsumerConfig(durable_name="trial", ack_policy=AckPolicy.EXPLICIT))
+        old = await js.pull_subscribe_bind("trial", TRIAL.name)
+        for message in await old.fetch(2):
+            await message.ack_sync()
+
+        for _ in range(2):
+            await jetstream.ensure(js, [wanted])
+
+        info = await js.consumer_info(TRIAL.name, "trial")
+        assert (info.config.ack_policy, info.num_pending) == (AckPolicy.ALL, 1)
+        subscription = await js.pull_subscribe_bind("trial", TRIAL.name)
+        assert [message.data for message in await subscription.fetch(1)] == [b"2"]
+
+    on_broker(work)
