@@ -53,10 +53,8 @@ def test_it_keeps_to_the_policy_with_every_kind_of_row(visit: Visit) -> None:
     lost = put("Lost", HealthState.UNHEALTHY, bind_state="UNBOUND", bind_error="ESME_RBINDFAIL")
     open_window(put("Works"), WindowKind.MAINTENANCE, HealthState.UNHEALTHY)
     HealthReport.objects.bulk_create(
-        report(
-            lost, now - timedelta(minutes=minute), error_rate=minute / 60, bind_state="UNBOUND" if minute else "BOUND"
-        )
-        for minute in range(50)
+        report(lost, now - timedelta(minutes=age), error_rate=age / 60, bind_state="UNBOUND" if age else "BOUND")
+        for age in range(50)
     )
 
     for address in (BOARD, f"{BOARD}?o=-error_rate&state=UNHEALTHY", f"{BOARD}?q=nobody"):
