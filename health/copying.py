@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from django.db import connection
@@ -20,6 +21,7 @@ def stage(table: str, select: str, lines: Iterable[str]) -> None:
             copy.write("".join(lines))
 
 
+@lru_cache(maxsize=20_000)  # the same moments come again: in log and status, and as the beginning of a run
 def moment(value: datetime | None) -> str:
     return NULL if value is None else value.isoformat()
 

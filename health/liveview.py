@@ -15,6 +15,8 @@ from health.streams import LIVE_VIEW
 from operators.pubacks import Outgoing, PubAcks
 
 AT_ONCE: Final = 100
+# For each batch while ingest is behind: 5,000 keys still come round well within the 60 s that they live.
+AT_ONCE_BEHIND: Final = 50
 REST_SECONDS: Final = 0.5
 _DELETED: Final = {"KV-Operation": "DEL"}
 
@@ -36,7 +38,7 @@ class LiveView:
         self._is_idle.set()
 
     def offer(self, states: Iterable[LiveState], *, is_behind: bool | None = None) -> None:
-        """Have these written soon; while ingest is behind, 100 keys for each call, for it needs the time more.
+        """Have these written soon; while ingest is behind, 50 keys for each call, for it needs the time more.
 
         None leaves what was said last.
         """
@@ -66,9 +68,11 @@ class LiveView:
         while True:
             await self._has_work.wait()
             await self._has_turn.wait()
+            limit = AT_ONCE
             if self._is_behind:
+                limit = AT_ONCE_BEHIND
                 self._has_turn.clear()
-            if not await self._write([self._waiting.pop(key) for key in list(self._waiting)[:AT_ONCE]]):
+            if not await self._write([self._waiting.pop(key) for key in list(self._waiting)[:limit]]):
                 await asyncio.sleep(REST_SECONDS)
             if not self._waiting:
                 self._has_work.clear()
