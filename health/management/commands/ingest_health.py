@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 
 from django.conf import settings
@@ -15,8 +13,7 @@ from health import partitions
 from health.consumer import Consumer
 from health.lag import Lag
 from health.pull import PullLost
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from operators.worker import work
 
 
 class Command(BaseCommand):
@@ -41,7 +38,8 @@ class Command(BaseCommand):
             partitions.register()
             start_http_server(metrics_port, addr=settings.HOST)
         try:
-            is_done = asyncio.run(_work(batch=batch, with_clock=not without_clock, lag=lag, once=once))
+            consumer = Consumer(batch=batch, with_clock=not without_clock, lag=lag)
+            is_done = asyncio.run(work(consumer, once=once))
         except (OperationalError, InterfaceError):
             # Not the errors' own text: it can quote a connection string.
             raise CommandError("The database does not answer.") from None
@@ -50,24 +48,3 @@ class Command(BaseCommand):
         if not is_done:
             self.stderr.write("Something stayed behind: another process leads, or this one was stopped.")
             sys.exit(1)
-
-
-async def _work(*, batch: int, with_clock: bool, lag: Lag, once: bool) -> bool:
-    consumer = Consumer(batch=batch, with_clock=with_clock, lag=lag)
-    is_signalled = False
-
-    def on_signal() -> None:
-        nonlocal is_signalled
-        if is_signalled:
-            # Whoever asks twice does not want to wait for a server; what is not acknowledged comes again.
-            os._exit(1)
-        is_signalled = True
-        consumer.stop()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, on_signal)
-    if once:
-        return await consumer.drain()
-    await consumer.run()
-    return True

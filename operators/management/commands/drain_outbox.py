@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 
 import psycopg
@@ -12,8 +10,7 @@ from prometheus_client import start_http_server
 
 from operators import backlog
 from operators.drain import Drainer
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from operators.worker import work
 
 
 class Command(BaseCommand):
@@ -32,29 +29,9 @@ class Command(BaseCommand):
             start_http_server(metrics_port, addr=settings.HOST)
         drainer = Drainer(batch=batch, max_attempts=settings.OUTBOX_MAX_ATTEMPTS)
         try:
-            is_done = asyncio.run(_work(drainer, once=once))
+            is_done = asyncio.run(work(drainer, once=once))
         except psycopg.OperationalError:
             # Not the error's own text: it can quote the connection string.
             raise CommandError("The database does not answer.") from None
         if not is_done:
             sys.exit(1)
-
-
-async def _work(drainer: Drainer, *, once: bool) -> bool:
-    is_signalled = False
-
-    def on_signal() -> None:
-        nonlocal is_signalled
-        if is_signalled:
-            # Whoever asks twice does not want to wait for a server; dying here loses nothing.
-            os._exit(1)
-        is_signalled = True
-        drainer.stop()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, on_signal)
-    if once:
-        return await drainer.drain()
-    await drainer.run()
-    return True
