@@ -14,12 +14,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from operators import jetstream
-from operators.pubacks import Outgoing, PubAcks
+from operators.pubacks import ACK_SECONDS, Outgoing, PubAcks
 
 logger = logging.getLogger(__name__)
-
-# Without any answer, connecting included: a caller with a timeout of 3 s still hears of a broker that is away.
-SECONDS: Final = 2.5
 
 
 class Sender:
@@ -38,7 +35,7 @@ class Sender:
     def send(self, messages: Sequence[Outgoing]) -> list[bool]:
         """Tell for each message whether JetStream has stored it; False may also mean that the answer was lost.
 
-        Gives up 2.5 s after the broker's last sign, at 15 s in all, and at once while a lost connection is being made
+        Gives up 5 s after the broker's last sign, at 15 s in all, and at once while a lost connection is being made
         again.
         """
         if not messages:
@@ -72,7 +69,7 @@ class Sender:
 
     async def _send(self, messages: Sequence[Outgoing]) -> list[bool]:
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(ACK_SECONDS):
                 acks = await self._connected()
         except (NatsError, OSError, TimeoutError) as error:
             # Only the type: the text can quote the URL, which holds the password.
@@ -91,7 +88,7 @@ class Sender:
     async def _connect(self) -> tuple[Client, PubAcks]:
         client = await jetstream.connect("intake")
         try:
-            return client, await PubAcks.open(client, silence=SECONDS)
+            return client, await PubAcks.open(client)
         except BaseException:
             await jetstream.close(client)
             raise

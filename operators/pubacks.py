@@ -17,6 +17,7 @@ from operators.flight import Answer
 
 logger = logging.getLogger(__name__)
 
+# Longer than a disk may take to sync, shorter than the time to a connector's next report.
 ACK_SECONDS: Final = 5.0
 # With answers that keep coming: a broker that syncs each message to a slow disk takes a second or two for a thousand.
 LONGEST_SECONDS: Final = 15.0
@@ -46,24 +47,23 @@ class PubAcks:
     memory when it fails (up to 2.16), and unlike its `publish_async` it learns of refusals.
     """
 
-    def __init__(self, client: Client, *, silence: float) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._silence = silence
         self._inbox = client.new_inbox()
         self._numbers = itertools.count()
         self._rounds: dict[int, _Round] = {}
 
     @classmethod
-    async def open(cls, client: Client, *, silence: float = ACK_SECONDS) -> Self:
-        """Subscribe the inbox; `silence` is how long to wait for the next answer, in seconds."""
-        acks = cls(client, silence=silence)
+    async def open(cls, client: Client) -> Self:
+        """Subscribe the inbox."""
+        acks = cls(client)
         await client.subscribe(f"{acks._inbox}.*.*", cb=acks._on_answer)
         return acks
 
     async def publish(self, messages: Sequence[Outgoing]) -> list[Answer | None]:
         """Publish in order and return an answer for each; None where the broker, or the connection, gave none.
 
-        An answer with a code is a refusal. Gives up after 15 s in any case.
+        An answer with a code is a refusal. Gives up 5 s after the broker's last sign, and at 15 s in all.
         """
         number = next(self._numbers)
         current = self._rounds[number] = _Round([None] * len(messages), len(messages))
@@ -102,4 +102,4 @@ class PubAcks:
     def _wait(self, current: _Round) -> None:
         """Give the broker its time from now."""
         if not current.silence.expired():
-            current.silence.reschedule(asyncio.get_running_loop().time() + self._silence)
+            current.silence.reschedule(asyncio.get_running_loop().time() + ACK_SECONDS)

@@ -387,7 +387,7 @@ def test_it_lets_others_insert_meanwhile(postgres_server: Postgres) -> None:
     finally:
         is_over.set()
         thread.join()
-    assert max(waits) < 2
+    assert max(waits) < 5
     assert HealthReport.objects.count() == 80_000 + 5 * len(waits)
     assert strays() == 0
 

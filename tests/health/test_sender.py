@@ -93,5 +93,5 @@ def test_it_waits_for_a_broker_that_is_slow_and_gives_up_on_one_that_is_silent(
         proxy.mode = Mode.BLACKHOLE
         began = time.monotonic()
         assert sender.send(messages(5)) == [False] * 5
-        assert 2 < time.monotonic() - began < 3
+        assert 4 < time.monotonic() - began < 12
         sender.close()
