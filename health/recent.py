@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from django.db import connection
 
+from health.ranges import EPOCH
 from health.reports import BindState
 from health.sparkline import HOUR, SPAN, SPANS, Span
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Both ends of the time are named, and all columns are in the index by operator: only today's partition is read, and
 # yesterday's in the first hour of the day. A row per operator, for 1,500 rows of the ORM cost more than the query.
