@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Final, TypedDict, cast
 from uuid import UUID
 
@@ -21,8 +20,9 @@ from django.db.models import Q
 from django.utils import timezone
 from prometheus_client import Counter
 
-from operators import audit, credentials, events, metrics, outbox, signals, validators
+from operators import credentials, events, metrics, signals, validators
 from operators.actors import Actor
+from operators.changes import commit_change, lock_operator, raise_version, record_change, refuse_stale
 from operators.errors import (
     DuplicateOperator,
     FieldProblem,
@@ -30,7 +30,6 @@ from operators.errors import (
     InvalidStatusTransition,
     OperatorError,
     OperatorNotFound,
-    PreconditionFailed,
     VaultUnavailable,
 )
 from operators.models import AuditAction, Operator, Status
@@ -87,7 +86,7 @@ def create_operator(
             operator.credential_version = stored.version
             with span("ops.pg.insertOperator", operator_id=operator.id):
                 operator.save(force_insert=True)
-            _record(operator, actor, AuditAction.CREATE, _first_values(operator), event=events.created(operator))
+            record_change(operator, actor, AuditAction.CREATE, _first_values(operator), event=events.created(operator))
             stored.close()
             signals.operator_created.send(sender=Operator, operator=operator, actor=actor)
     return operator
@@ -106,7 +105,7 @@ def update_operator(
     action = AuditAction.UPDATE if changes or password is None else AuditAction.ROTATE_CREDENTIAL
     with _action("ops.admin.updateOperator", metrics.operator_update, actor, action, operator_id):
         draft = Operator.objects.find(operator_id)
-        _refuse_stale(draft, expected_version)
+        refuse_stale(draft, expected_version)
         before = _assign(draft, changes)
         _validate(draft, password, is_backup_new="backup_operator_id" in changes)
         _refuse_duplicate(draft)
@@ -116,15 +115,15 @@ def update_operator(
         stored = credentials.store(draft, password, actor_name=actor.name) if password else None
         with credentials.removed_on_failure(stored), _duplicates_told(draft), transaction.atomic(durable=True):
             _lock_backups(is_needed="backup_operator_id" in changes)
-            operator = _lock(operator_id)
-            _refuse_stale(operator, expected_version)
+            operator = lock_operator(operator_id)
+            refuse_stale(operator, expected_version)
             changed = _differences(operator, _assign(operator, cleaned))
             _settle_backup(operator, is_changed="backupOperatorId" in changed)
             if stored:
                 changed |= _point_at(operator, stored.version)
                 stored.close()
             if changed:
-                _commit_change(operator, actor, action, changed, reason)
+                commit_change(operator, actor, action, changed, reason)
     return operator
 
 
@@ -137,12 +136,12 @@ def revert_credential(
         seen = Operator.objects.find(operator_id)
         credentials.refuse_unusable_previous(seen)
         with transaction.atomic(durable=True):
-            operator = _lock(operator_id)
-            _refuse_stale(operator, expected_version)
+            operator = lock_operator(operator_id)
+            refuse_stale(operator, expected_version)
             if operator.credential_version != seen.credential_version or not operator.credential_previous_version:
                 raise credentials.CredentialChangeUnderWay
             changed = _point_at(operator, operator.credential_previous_version)
-            _commit_change(operator, actor, action, changed, reason)
+            commit_change(operator, actor, action, changed, reason)
     return operator
 
 
@@ -175,18 +174,18 @@ def delete_operator(
         with transaction.atomic(durable=True):
             _lock_backups(is_needed=True)
             _lock_with_backed_up(operator_id)
-            operator = _lock(operator_id)
-            _refuse_stale(operator, expected_version)
+            operator = lock_operator(operator_id)
+            refuse_stale(operator, expected_version)
             _release_backed_up(operator, actor)
             previous_status = operator.status
             operator.status = Status.INACTIVE
             operator.deleted_at = timezone.now()
-            _raise_version(operator, actor, operator.deleted_at)
+            raise_version(operator, actor, operator.deleted_at)
             changes: dict[str, tuple[JSONValue, JSONValue]] = {"deletedAt": (None, wire_value(operator.deleted_at))}
             if previous_status != Status.INACTIVE:
                 changes["status"] = (previous_status, Status.INACTIVE.value)
             operator.save(update_fields=("status", "deleted_at", "version", "updated_by", "updated_at"))
-            _record(operator, actor, AuditAction.DELETE, changes, event=events.deleted(operator), reason=reason)
+            record_change(operator, actor, AuditAction.DELETE, changes, event=events.deleted(operator), reason=reason)
             signals.operator_deleted.send(sender=Operator, operator=operator, actor=actor)
         credentials.soft_delete_all(operator)
     return operator
@@ -202,16 +201,16 @@ def restore_operator(
             if Operator.objects.live().filter(pk=operator_id).exists():
                 raise InvalidStatusTransition(current="not deleted", target="restored")
             raise OperatorNotFound
-        _refuse_stale(seen, expected_version)
+        refuse_stale(seen, expected_version)
         _refuse_duplicate(seen)
         credentials.undelete(seen)
         try:
             with _duplicates_told(seen), transaction.atomic(durable=True):
-                operator = _lock(operator_id, is_deleted=True)
-                _refuse_stale(operator, expected_version)
+                operator = lock_operator(operator_id, is_deleted=True)
+                refuse_stale(operator, expected_version)
                 changes = {"deletedAt": (wire_value(operator.deleted_at), None)}
                 operator.deleted_at = None
-                _commit_change(operator, actor, AuditAction.RESTORE, changes, reason)
+                commit_change(operator, actor, AuditAction.RESTORE, changes, reason)
         except OperatorError:
             if not Operator.objects.live().filter(pk=operator_id).exists():
                 credentials.soft_delete_all(seen)
@@ -261,24 +260,13 @@ def _move(
         _action("ops.admin.moveOperator", metrics.operator_update, actor, action, operator_id),
         transaction.atomic(durable=True),
     ):
-        operator = _lock(operator_id)
-        _refuse_stale(operator, expected_version)
+        operator = lock_operator(operator_id)
+        refuse_stale(operator, expected_version)
         if target not in operator.status_moves:
             raise InvalidStatusTransition(current=operator.status, target=target)
         changes = {"status": (wire_value(operator.status), target.value)}
         operator.status = target
-        _commit_change(operator, actor, action, changes, reason)
-    return operator
-
-
-def _lock(operator_id: UUID, *, is_deleted: bool = False) -> Operator:
-    operator = (
-        Operator.objects.select_for_update(of=("self",))
-        .filter(pk=operator_id, deleted_at__isnull=not is_deleted)
-        .first()
-    )
-    if operator is None:
-        raise OperatorNotFound
+        commit_change(operator, actor, action, changes, reason)
     return operator
 
 
@@ -286,14 +274,6 @@ def _lock_with_backed_up(operator_id: UUID) -> None:
     """Lock an operator and those that it backs up in one order, so that two who lock several cannot deadlock."""
     together = Q(pk=operator_id) | Q(backup_operator_id=operator_id)
     list(Operator.objects.select_for_update(of=("self",)).filter(together).order_by("id").values("id"))
-
-
-def _refuse_stale(operator: Operator, expected_version: int | None) -> None:
-    if expected_version is not None and operator.version != expected_version:
-        raise PreconditionFailed(
-            f"The operator is at version {operator.version}, not {expected_version}: "
-            f"{operator.updated_by} changed it meanwhile."
-        )
 
 
 def _assign(operator: Operator, changes: OperatorValues) -> dict[str, object]:
@@ -386,7 +366,7 @@ def _release_backed_up(operator: Operator, actor: Actor) -> None:
     for backed_up in operator.backed_up_operators.live().select_for_update().order_by("id"):
         changes = {"backupOperatorId": (wire_value(operator.id), None)}
         backed_up.backup_operator = None
-        _commit_change(backed_up, actor, AuditAction.UPDATE, changes, f"Its backup {operator.name} was deleted.")
+        commit_change(backed_up, actor, AuditAction.UPDATE, changes, f"Its backup {operator.name} was deleted.")
 
 
 def _point_at(operator: Operator, version: int) -> dict[str, tuple[JSONValue, JSONValue]]:
@@ -394,40 +374,6 @@ def _point_at(operator: Operator, version: int) -> dict[str, tuple[JSONValue, JS
     operator.credential_version = version
     operator.credential_rotated_at = timezone.now()
     return {"credentials": (operator.credential_previous_version, version)}
-
-
-def _raise_version(operator: Operator, actor: Actor, now: datetime) -> None:
-    operator.version += 1
-    operator.updated_by = actor.name
-    operator.updated_at = now
-
-
-def _commit_change(
-    operator: Operator,
-    actor: Actor,
-    action: AuditAction,
-    changes: Mapping[str, tuple[JSONValue, JSONValue]],
-    reason: str,
-) -> None:
-    """Save the locked operator with its next version, and tell of it in history, outbox and signal."""
-    _raise_version(operator, actor, timezone.now())
-    # Every column but the key: the row is locked, so nothing can have changed under it.
-    operator.save(update_fields=[field.name for field in operator._meta.concrete_fields if not field.primary_key])
-    _record(operator, actor, action, changes, event=events.updated(operator, changes), reason=reason)
-    signals.operator_changed.send(sender=Operator, operator=operator, actor=actor, changed_fields=frozenset(changes))
-
-
-def _record(
-    operator: Operator,
-    actor: Actor,
-    action: AuditAction,
-    changes: Mapping[str, tuple[JSONValue, JSONValue]],
-    *,
-    event: events.Event,
-    reason: str = "",
-) -> None:
-    audit.record(operator=operator, actor=actor, action=action, changes=changes, reason=reason, at=operator.updated_at)
-    outbox.append(event)
 
 
 def _first_values(operator: Operator) -> dict[str, tuple[JSONValue, JSONValue]]:

@@ -22,6 +22,11 @@ class AuditAction(models.TextChoices):
     END_MAINTENANCE = "end_maintenance"
     OVERRIDE_HEALTH = "override_health"
     END_OVERRIDE = "end_override"
+    ADD_RULE = "add_rule"
+    CHANGE_RULE = "change_rule"
+    DELETE_RULE = "delete_rule"
+    IMPORT_RATE_SHEET = "import_rate_sheet"
+    UNDO_RATE_SHEET = "undo_rate_sheet"
 
 
 class AuditEntry(models.Model):

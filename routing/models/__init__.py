@@ -1,0 +1,8 @@
+"""What routing stores."""
+
+from __future__ import annotations
+
+from routing.models.destination import DestinationPrefix
+from routing.models.rule import RoutingRule, RoutingRuleQuerySet
+
+__all__ = ["DestinationPrefix", "RoutingRule", "RoutingRuleQuerySet"]

@@ -1,0 +1,20 @@
+"""The one mapping between the names of routing's fields and those that API, forms and reports use."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RULE_NAMES: Final[dict[str, str]] = {
+    "id": "ruleId",
+    "operator_id": "operatorId",
+    "prefix": "prefix",
+    "mcc": "mcc",
+    "mnc": "mnc",
+    "priority": "priority",
+    "weight": "weight",
+    "cost_per_segment": "costPerSegment",
+    "currency": "currency",
+    "effective_from": "effectiveFrom",
+    "effective_to": "effectiveTo",
+    "active": "active",
+}
