@@ -9,14 +9,17 @@ from django.views.generic import RedirectView
 from config import outages, probes, problems
 from config.openapi import DocsScriptView, DocsView, SchemaView
 from health.api import urls as health_urls
+from routing.api import urls as routing_urls
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("v1/admin/", include("operators.api.urls")),
     path("v1/admin/", include(health_urls.admin)),
+    path("v1/admin/", include(routing_urls.admin)),
     # Behind the admin API's tokens until the internal listener exists.
     path("v1/internal/", include(health_urls.internal)),
+    path("v1/internal/", include(routing_urls.internal)),
     path("v1/schema", SchemaView.as_view(), name="schema"),
     path("v1/docs", DocsView.as_view(), name="docs"),
     path("v1/docs.js", DocsScriptView.as_view(), name="docs-script"),

@@ -137,7 +137,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "PRECONDITION_FAILED",
             412,
             "PRECONDITION_FAILED",
-            "The operator has changed meanwhile",
+            "What was to be changed has changed meanwhile",
             "The operator is at version 8, not 7: bob changed it meanwhile.",
         ),
         Problem(

@@ -93,8 +93,10 @@ def _partitions_read(operator_id: UUID) -> tuple[set[str], set[str]]:
     fetches = sum(map(int, re.findall(r"Heap Fetches: (\d+)", plan)))
     progress(f"{plan.count('Index Only Scan')} scans of the index alone, {fetches:,} rows looked up in the table")
     with connection.cursor() as cursor:
-        touched = {day.name for day in partitions(cursor) if day.start < frame.end and day.end > frame.start}
-    return set(re.findall(rf"\bon ({LOG}_\w+)", plan)), touched
+        days = partitions(cursor)
+    touched = {day.name for day in days if day.start < frame.end and day.end > frame.start}
+    # A bitmap scan names its index in the same words.
+    return {day.name for day in days} & set(re.findall(rf"\bon ({LOG}_\w+)", plan)), touched
 
 
 def _count_partitions() -> int:

@@ -1,0 +1,3 @@
+"""The console's pages about routing."""
+
+from __future__ import annotations
