@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -83,6 +83,34 @@ def create_rule(
         raise
     metrics.rule_create.labels("ok").inc()
     return rule
+
+
+def create_rules(
+    *, actor: Actor, operator_id: UUID, values: Sequence[RuleValues], reason: str = ""
+) -> tuple[RoutingRule, ...]:
+    """Give an operator several rules at once, or none of them: one version and one event; nested prefixes are meant."""
+    if not values:
+        return ()
+    now = timezone.now()
+    rules = tuple(
+        RoutingRule(
+            operator_id=operator_id,
+            created_by=actor.name,
+            updated_by=actor.name,
+            created_at=now,
+            updated_at=now,
+            **each,
+        )
+        for each in values
+    )
+    with _action(actor, AuditAction.ADD_RULE, operator_id), transaction.atomic(durable=True):
+        operator = lock_operator(operator_id)
+        for rule in rules:
+            _check(rule, allow_overlap=True)
+            _save(rule, is_new=True)
+        _commit(operator, actor, AuditAction.ADD_RULE, (None, [rule.in_words() for rule in rules]), reason)
+    metrics.rule_create.labels("ok").inc(len(rules))
+    return rules
 
 
 def update_rule(
