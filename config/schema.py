@@ -45,6 +45,7 @@ PROBLEM: Final[dict[str, Any]] = {
                 "fields": {"type": "array", "items": {"type": "string"}},
             },
         },
+        "prefixId": {"type": "string", "format": "uuid", "description": "With DUPLICATE_PREFIX: the row that has it."},
         "accepted": {"type": "integer", "description": "With BROKER_UNAVAILABLE: how many reports are stored."},
         "pending": {
             "type": "array",
