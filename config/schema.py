@@ -84,6 +84,7 @@ class Generator(SchemaGenerator):
         document["tags"] = [
             {"name": "Operators", "description": "Mobile network operators and aggregators."},
             {"name": "Health", "description": "What the binds report, and what staff decide about it."},
+            {"name": "Destination prefixes", "description": "Which country and network a number range belongs to."},
         ]
         schemas = document["components"]["schemas"]
         for name, schema in schemas.items():

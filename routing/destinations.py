@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypedDict
 from uuid import UUID
@@ -88,7 +88,8 @@ def find_destination(prefix_id: UUID) -> DestinationPrefix:
 
 
 def is_country(code: str) -> bool:
-    return code == KOSOVO or pycountry.countries.get(alpha_2=code) is not None
+    # pycountry itself looks the case over.
+    return code == KOSOVO or (code.isupper() and pycountry.countries.get(alpha_2=code) is not None)
 
 
 def country_name(code: str) -> str:
@@ -114,9 +115,10 @@ def _check(row: DestinationPrefix) -> None:
     """Check every rule of single values, then what spans several; raises InvalidPayload with all of it."""
     problems: dict[str, str] = {}
     row.network = row.network.strip()
-    for clean in (lambda: row.clean_fields(exclude={"updated_by"}), row.clean):
+    checks: tuple[Callable[[], None], ...] = (lambda: row.clean_fields(exclude={"updated_by"}), row.clean)
+    for check in checks:
         try:
-            clean()
+            check()
         except ValidationError as error:
             problems |= {name: messages[0] for name, messages in error.message_dict.items() if name not in problems}
     if not row.network.isprintable():

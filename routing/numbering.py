@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from phonenumbers import PhoneMetadata
-from phonenumbers.data import _COUNTRY_CODE_TO_REGION_CODE as REGIONS
+from phonenumbers.data import _COUNTRY_CODE_TO_REGION_CODE
 
+# The regions of each country calling code, the main one first.
+REGIONS: Final[Mapping[int, tuple[str, ...]]] = _COUNTRY_CODE_TO_REGION_CODE
 # What the package calls countries and ISO 3166-1 does not: Ascension and Tristan da Cunha belong to Saint Helena.
 PARTS_OF: Final = {"AC": "SH", "TA": "SH"}
 NO_COUNTRY: Final = "001"
@@ -154,7 +156,7 @@ class CountryCode:
             parts = [part for digit in DIGITS for part in self.divisions(national + digit)]
             countries = {country for _, country in parts}
             is_whole = [part for part, _ in parts] == [national + digit for digit in DIGITS]
-            yield from [(national, *countries)] if is_whole and len(countries) == 1 else parts
+            yield from [(national, countries.pop())] if is_whole and len(countries) == 1 else parts
         elif owners and (country := country_of(owners[0])) != self.country:
             yield national, country
 
@@ -176,7 +178,7 @@ def country_of(region: str) -> str:
 def _pattern(region: str) -> str:
     """Build one pattern of what the package takes for a region's numbers; the main region alone has services too."""
     known = PhoneMetadata.metadata_for_region(region)
-    assert known is not None
+    assert known is not None and known.country_code is not None
     if known.leading_digits:
         return rf"(?:{known.leading_digits})\d{{0,14}}"
     main = PhoneMetadata.metadata_for_region(REGIONS[known.country_code][0])
