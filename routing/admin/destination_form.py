@@ -6,10 +6,11 @@ import copy
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from django import forms
+from django.core.exceptions import ValidationError
 
 from operators.errors import InvalidPayload, OperatorError
 from operators.forms import version_field
-from routing.destinations import DestinationValues
+from routing.destinations import DestinationValues, is_country
 from routing.errors import DuplicatePrefix
 from routing.models import DestinationPrefix
 from routing.wire import DESTINATION_NAMES
@@ -42,13 +43,13 @@ class DestinationForm(DestinationModelForm):
             self.initial["expected_version"] = self.instance.version
 
     def clean_country(self) -> str:
-        return str(self.cleaned_data["country"]).upper()
+        code = str(self.cleaned_data["country"]).upper()
+        if code and not is_country(code):
+            raise ValidationError("The country is a two-letter code of ISO 3166-1, such as GB.", code="country")
+        return code
 
     def validate_unique(self) -> None:
         """Leave it to the action, which names the row that is in the way."""
-
-    def validate_constraints(self) -> None:
-        """Leave it to the action, which asks the same at the right field."""
 
     def values(self) -> DestinationValues:
         return self._values(FIELDS)

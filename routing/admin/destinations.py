@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -26,7 +26,8 @@ from routing.destinations import country_name
 from routing.models import DestinationPrefix
 from routing.models.destination import Origin, prefixes_of
 
-NO_COUNTRY = "none"
+NO_COUNTRY: Final = "none"
+READ_ONLY: Final = ("Number range", {"fields": FIELDS})
 
 
 class CountryFilter(admin.SimpleListFilter):
@@ -195,11 +196,8 @@ class DestinationPrefixAdmin(TypedAdmin[DestinationPrefix]):
 
     def _show_form(self, request: HttpRequest, form: DestinationForm, row: DestinationPrefix | None) -> HttpResponse:
         may_edit = row is None or self.has_change_permission(request, row)
-        shown = () if may_edit else FIELDS
-        fieldsets = list(self.get_fieldsets(request, row))
-        if not may_edit:
-            fieldsets = [("Number range", {"fields": FIELDS})]
-        admin_form = helpers.AdminForm(form, fieldsets, {}, shown, model_admin=self)
+        fieldsets: list[Any] = list(self.get_fieldsets(request, row) if may_edit else (READ_ONLY,))
+        admin_form = helpers.AdminForm(form, fieldsets, {}, () if may_edit else FIELDS, model_admin=self)
         context = {
             **self.admin_site.each_context(request),
             "title": "Add destination prefix" if row is None else row.prefix,

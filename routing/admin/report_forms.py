@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -27,7 +27,7 @@ LOCAL_FORMATS: Final = (LOCAL_FORMAT, f"{LOCAL_FORMAT}:%S", "%Y-%m-%d")
 class OperatorSelect(AutocompleteSelect):
     """Search operators; Django's own fails on an address with a value that is no UUID when it looks for its name."""
 
-    def optgroups(self, name: str, value: list[str], attrs: dict[str, Any] | None = None) -> Any:
+    def optgroups(self, name: str, value: Sequence[str], attrs: dict[str, Any] | None = None) -> Any:
         return super().optgroups(name, [each for each in value if parse_uuid(each)], attrs)
 
 

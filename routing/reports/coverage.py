@@ -159,7 +159,7 @@ def carriers_of(rows: Iterable[DestinationCover], moment: datetime) -> dict[str,
     """Map destination prefixes to the operators of the longest rule that covers each; one query."""
     rows = list(rows)
     asked = {(row.rule, row.mcc, row.mnc) for row in rows if row.rule is not None}
-    values = {
+    values: dict[str, Any] = {
         "prefixes": [key[0] for key in asked],
         "mccs": [key[1] for key in asked],
         "mncs": [key[2] for key in asked],
@@ -177,4 +177,5 @@ def _read(query: str, moment: datetime, country: str = "") -> list[tuple[Any, ..
         cursor.execute("SET LOCAL jit = off")
         cursor.execute("SET LOCAL work_mem = '32MB'")
         cursor.execute(query, {"at": moment, "country": country})
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

@@ -104,10 +104,7 @@ def prices_at(
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         rows = cursor.fetchall()
-    return [
-        PriceSeries(*row[:6], *(_price(row[start : start + 4]) for start in (6, 10, 14)), is_beaten=row[18])
-        for row in rows
-    ]
+    return [PriceSeries(*row[:6], _price(row[6:10]), _price(row[10:14]), _price(row[14:18]), row[18]) for row in rows]
 
 
 def _price(columns: tuple[Any, ...]) -> Price | None:

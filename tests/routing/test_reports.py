@@ -23,6 +23,7 @@ from routing.reports.coverage import Cover, DestinationCover, carriers_of, cover
 from routing.reports.prices import PriceSeries, prices_at
 from routing.spreadsheet import harmless
 from tests.factories import ALICE
+from tests.operators.api.cast import NOBODY
 from tests.operators.console import member_of
 from tests.routing.cast import make_carrier, make_destination, make_rule
 
@@ -134,7 +135,8 @@ def test_its_price_page_asks_answers_and_downloads(staff_client: Client, priced:
         ("number=&at=", "Name an operator, a number or a prefix."),
         ("number=abc", "A prefix is + and 1 to 15 digits"),
         ("number=0044", "A prefix is + and 1 to 15 digits"),
-        ("operator=nonsense", "There is no such operator."),
+        ("operator=nonsense", "is not a valid UUID"),
+        (f"operator={NOBODY}", "There is no such operator."),
         ("number=44&at=yesterday", "Enter a valid date/time."),
     ],
 )
