@@ -31,6 +31,7 @@ TITLES: Final[dict[str, str]] = {
     "DUPLICATE_OPERATOR": "Another operator already has these values",
     "INVALID_STATUS_TRANSITION": "The operator cannot make this move now",
     "ROUTING_RULE_CONFLICT": "The rule meets other rules of its operator",
+    "DUPLICATE_PREFIX": "This prefix has a row already",
     "PRECONDITION_FAILED": "What was to be changed has changed meanwhile",
     "LENGTH_REQUIRED": "The length of the body must be given",
     "PAYLOAD_TOO_LARGE": "The body is too large",

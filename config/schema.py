@@ -45,6 +45,7 @@ PROBLEM: Final[dict[str, Any]] = {
                 "fields": {"type": "array", "items": {"type": "string"}},
             },
         },
+        "prefixId": {"type": "string", "format": "uuid", "description": "With DUPLICATE_PREFIX: the row that has it."},
         "accepted": {"type": "integer", "description": "With BROKER_UNAVAILABLE: how many reports are stored."},
         "pending": {
             "type": "array",
@@ -83,6 +84,7 @@ class Generator(SchemaGenerator):
         document["tags"] = [
             {"name": "Operators", "description": "Mobile network operators and aggregators."},
             {"name": "Health", "description": "What the binds report, and what staff decide about it."},
+            {"name": "Destination prefixes", "description": "Which country and network a number range belongs to."},
         ]
         schemas = document["components"]["schemas"]
         for name, schema in schemas.items():

@@ -9,10 +9,12 @@ from django.views.generic import RedirectView
 from config import outages, probes, problems
 from config.openapi import DocsScriptView, DocsView, SchemaView
 from health.api import urls as health_urls
+from routing.admin import reports as routing_reports
 from routing.api import urls as routing_urls
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/routing/reports/", include(routing_reports.urlpatterns)),
     path("admin/", admin.site.urls),
     path("v1/admin/", include("operators.api.urls")),
     path("v1/admin/", include(health_urls.admin)),

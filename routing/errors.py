@@ -9,6 +9,7 @@ from operators.errors import OperatorError
 
 if TYPE_CHECKING:
     from routing.guards import Finding
+    from routing.models import DestinationPrefix
 
 # Rules that one finding lists; the message tells how many there are.
 MOST_LISTED: Final = 20
@@ -30,3 +31,21 @@ class RoutingRuleConflict(OperatorError):
         self.findings = tuple(findings)
         self.members = {"conflicts": [finding.as_member() for finding in self.findings]}
         super().__init__(" ".join(finding.message for finding in self.findings))
+
+
+class DestinationNotFound(OperatorError):
+    code, status = "NOT_FOUND", 404
+
+    def __init__(self) -> None:
+        super().__init__("There is no such destination prefix.")
+
+
+class DuplicatePrefix(OperatorError):
+    """The prefix has a row already; it is to be changed instead."""
+
+    code, status = "DUPLICATE_PREFIX", 409
+
+    def __init__(self, existing: DestinationPrefix) -> None:
+        self.existing = existing
+        self.members = {"prefixId": str(existing.pk)}
+        super().__init__(f"There is a destination prefix {existing.prefix} already; change that one.")

@@ -18,3 +18,16 @@ RULE_NAMES: Final[dict[str, str]] = {
     "effective_to": "effectiveTo",
     "active": "active",
 }
+
+DESTINATION_NAMES: Final[dict[str, str]] = {
+    "id": "prefixId",
+    "prefix": "prefix",
+    "country": "country",
+    "network": "network",
+    "mcc": "mcc",
+    "mnc": "mnc",
+    "origin": "origin",
+    "version": "version",
+    "updated_by": "updatedBy",
+    "updated_at": "updatedAt",
+}

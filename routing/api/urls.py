@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-admin: list[URLPattern] = []
+from routing.api.destinations import views as destinations
+
+admin: list[URLPattern] = [
+    path("destination-prefixes", destinations.DestinationList.as_view(), name="destination-prefixes"),
+    path("destination-prefixes/<uuid:prefix_id>", destinations.DestinationDetail.as_view(), name="destination-prefix"),
+]
 internal: list[URLPattern] = []

@@ -21,6 +21,7 @@ from operators.errors import VaultUnavailable
 from operators.jetstream import TOPOLOGY as OPERATOR_TOPOLOGY
 from operators.jetstream import TopologyConflict, provision
 from operators.provisioning import provision_vault
+from routing.prefixes import is_loaded
 
 
 class Command(BaseCommand):
@@ -40,6 +41,9 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=max(verbosity - 1, 0), stdout=self.stdout)
         # Dropping is for the nightly run, whose guard a person may have to answer.
         call_command("maintain_partitions", keep_old=True, verbosity=0, stdout=self.stdout)
+        if not is_loaded():
+            self.stdout.write("destination prefixes")
+            call_command("load_destination_prefixes", verbosity=0, stdout=self.stdout)
         self.stdout.write("Vault: mount, policies, roles")
         try:
             tokens = provision_vault(issue_tokens=settings.ENVIRONMENT == "development")

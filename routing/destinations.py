@@ -1,0 +1,162 @@
+"""Every way to change a destination prefix by hand; console and REST call these.
+
+Reference data come in by routing.prefixes. No operator is concerned, so there is neither event nor entry in the
+audit trail: the row tells who changed it last.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypedDict
+from uuid import UUID
+
+import pycountry
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from operators.actors import Actor
+from operators.errors import FieldProblem, InvalidPayload, PreconditionFailed
+from operators.tracing import span
+from routing.errors import DestinationNotFound, DuplicatePrefix
+from routing.models import DestinationPrefix
+from routing.models.destination import Origin
+from routing.networks import countries_of_mcc
+from routing.wire import DESTINATION_NAMES
+
+logger = logging.getLogger(__name__)
+
+# Kosovo has a calling code and an MCC; its two letters are the user-assigned ones that everybody uses.
+KOSOVO: Final = "XK"
+
+
+class DestinationValues(TypedDict, total=False):
+    """What callers may set, by the model's names."""
+
+    prefix: str
+    country: str
+    network: str
+    mcc: str
+    mnc: str
+
+
+def create_destination(*, actor: Actor, values: DestinationValues) -> DestinationPrefix:
+    """Add a number range that the reference data do not have."""
+    row = DestinationPrefix(updated_by=actor.name, updated_at=timezone.now(), **values)
+    with _action(actor, "create_destination", row.pk), transaction.atomic(durable=True):
+        _check(row)
+        _save(row, is_new=True)
+    return row
+
+
+def update_destination(
+    *, actor: Actor, prefix_id: UUID, changes: DestinationValues, expected_version: int | None = None
+) -> DestinationPrefix:
+    """Change a row, which no reload touches from then on; without any difference nothing is written."""
+    with _action(actor, "update_destination", prefix_id), transaction.atomic(durable=True):
+        row = _lock(prefix_id, expected_version)
+        before = {name: getattr(row, name) for name in changes}
+        for name, value in changes.items():
+            setattr(row, name, value)
+        _check(row)
+        if all(getattr(row, name) == value for name, value in before.items()):
+            return row
+        row.origin = Origin.STAFF
+        row.version += 1
+        row.updated_by, row.updated_at = actor.name, timezone.now()
+        _save(row)
+    return row
+
+
+def delete_destination(*, actor: Actor, prefix_id: UUID, expected_version: int | None = None) -> DestinationPrefix:
+    """Remove a row; what the reference data have comes back with the next load."""
+    with _action(actor, "delete_destination", prefix_id), transaction.atomic(durable=True):
+        row = _lock(prefix_id, expected_version)
+        DestinationPrefix.objects.filter(pk=prefix_id).delete()
+    return row
+
+
+def find_destination(prefix_id: UUID) -> DestinationPrefix:
+    """Read one row; raises DestinationNotFound."""
+    row = DestinationPrefix.objects.filter(pk=prefix_id).first()
+    if row is None:
+        raise DestinationNotFound
+    return row
+
+
+def is_country(code: str) -> bool:
+    # pycountry itself looks the case over.
+    return code == KOSOVO or (code.isupper() and pycountry.countries.get(alpha_2=code) is not None)
+
+
+def country_name(code: str) -> str:
+    """Give a country's usual name, or the code itself where it is none."""
+    if code == KOSOVO:
+        return "Kosovo"
+    found = pycountry.countries.get(alpha_2=code)
+    return str(getattr(found, "common_name", found.name)) if found else code
+
+
+def _lock(prefix_id: UUID, expected_version: int | None) -> DestinationPrefix:
+    row = DestinationPrefix.objects.select_for_update().filter(pk=prefix_id).first()
+    if row is None:
+        raise DestinationNotFound
+    if expected_version is not None and row.version != expected_version:
+        raise PreconditionFailed(
+            f"The prefix is at version {row.version}, not {expected_version}: {row.updated_by} changed it meanwhile."
+        )
+    return row
+
+
+def _check(row: DestinationPrefix) -> None:
+    """Check every rule of single values, then what spans several; raises InvalidPayload with all of it."""
+    problems: dict[str, str] = {}
+    row.network = row.network.strip()
+    checks: tuple[Callable[[], None], ...] = (lambda: row.clean_fields(exclude={"updated_by"}), row.clean)
+    for check in checks:
+        try:
+            check()
+        except ValidationError as error:
+            problems |= {name: messages[0] for name, messages in error.message_dict.items() if name not in problems}
+    if not row.network.isprintable():
+        problems.setdefault("network", "The name must not contain line breaks or control characters.")
+    if row.country and not is_country(row.country):
+        problems.setdefault("country", "The country is a two-letter code of ISO 3166-1, such as GB.")
+    elif row.country and not problems:
+        claimed = countries_of_mcc(row.mcc) if row.mcc else frozenset[str]()
+        if claimed and row.country not in claimed:
+            problems["mcc"] = f"MCC {row.mcc} belongs to {', '.join(sorted(claimed))}, not to {row.country}."
+    if problems:
+        raise InvalidPayload(FieldProblem(DESTINATION_NAMES[name], message) for name, message in problems.items())
+
+
+def _save(row: DestinationPrefix, *, is_new: bool = False) -> None:
+    try:
+        with transaction.atomic():
+            row.save(force_insert=is_new)
+    except IntegrityError:
+        existing = DestinationPrefix.objects.filter(prefix=row.prefix).exclude(pk=row.pk).first()
+        if existing is None:
+            raise
+        raise DuplicatePrefix(existing) from None
+
+
+@contextmanager
+def _action(actor: Actor, action: str, prefix_id: UUID) -> Iterator[None]:
+    """Wrap an action in its span and its log line."""
+    began = time.monotonic()
+    with span("ops.routing.changeDestinations", action=action):
+        yield
+        logger.info(
+            "%s done",
+            action.replace("_", " "),
+            extra={
+                "prefixId": str(prefix_id),
+                "action": action,
+                "adminId": actor.name,
+                "durationMs": round((time.monotonic() - began) * 1000, 1),
+            },
+        )

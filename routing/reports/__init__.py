@@ -1,0 +1,1 @@
+"""What staff ask about all rules at once: prices as of a date, destinations that nobody or one operator carries."""
