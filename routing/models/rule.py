@@ -29,6 +29,10 @@ class Window(Func):
 
 
 class RoutingRuleQuerySet(models.QuerySet["RoutingRule"]):
+    def of_live_operators(self) -> Self:
+        """Leave out what belongs to operators that are deleted."""
+        return self.filter(operator__deleted_at=None)
+
     def overlapping(self, start: Any, end: Any) -> Self:
         """Keep what shares a moment with [start, end); None is unbounded."""
         found = self
