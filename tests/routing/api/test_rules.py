@@ -297,7 +297,7 @@ def test_it_sends_no_rule_that_the_caller_has(api: APIClient, rule: RoutingRule)
 
 
 @pytest.mark.parametrize("seen", [{}, {"HTTP_IF_MATCH": '"1"'}, {"HTTP_IF_MATCH": "*"}])
-def test_it_removes_a_rule(api: APIClient, rule: RoutingRule, seen: dict[str, str]) -> None:
+def test_it_removes_a_rule(api: APIClient, rule: RoutingRule, seen: dict[str, Any]) -> None:
     assert api.delete(address(rule), **seen).status_code == 204
 
     assert not RoutingRule.objects.exists()
