@@ -8,7 +8,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Q
 
-from health.live import LiveState
+from health.live import LiveState, Offered
 from health.models import HealthStatus, HealthWindow, TransitionReason
 from health.moves import Moves, open_windows
 from health.reducer import SILENCE, expire
@@ -77,10 +77,15 @@ def expire_silent(*, clock: datetime, now: datetime) -> int:
     return len(silent)
 
 
-def live_changes(*, since: datetime) -> list[LiveState]:
-    """Read the effective states that were written since a moment, whoever wrote them."""
+def live_changes(*, since: datetime, offered: Offered) -> list[LiveState]:
+    """Read the effective states that were written since a moment, whoever wrote them, and that nobody has offered yet.
+
+    Thousands may come up at once, and ingest wrote these itself: only what differs is read as a whole.
+    """
     rows = HealthStatus.objects.of_live_operators().filter(effective_set_at__gte=since)
-    return [LiveState.of(status) for status in rows]
+    written = rows.values_list("pk", "effective_state", "effective_since")
+    unknown = [pk for pk, state, state_since in written.iterator() if offered.get(pk) != (state, state_since)]
+    return [LiveState.of(status) for status in rows.filter(pk__in=unknown)] if unknown else []
 
 
 def live_now(*, clock: datetime, windows_only: bool = False) -> list[LiveState]:

@@ -221,7 +221,7 @@ class Consumer:
                 await self._database.do(clock.expire_silent, clock=known_until, now=now)
         if view is None:
             return
-        view.offer_changes(await self._database.do(clock.live_changes, since=self._looked_at - OVERLAP))
+        view.offer(await self._database.do(clock.live_changes, since=self._looked_at - OVERLAP, offered=view.offered))
         self._looked_at = now
         if time.monotonic() - self._renewed_at >= RENEW_SECONDS:
             self._renewed_at = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -11,6 +12,9 @@ from msgspec import Struct
 from health.models import HealthStatus
 from operators.models import HealthState
 from operators.wire import rfc3339
+
+# The state of each operator that was given to the live view last, and since when it is.
+Offered = Mapping[UUID, tuple[str, datetime | None]]
 
 
 class LiveState(Struct, frozen=True, gc=False):

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from health import metrics
-from health.live import LiveState
+from health.live import LiveState, Offered
 from health.streams import LIVE_VIEW
 from operators.pubacks import Outgoing, PubAcks
 
@@ -52,9 +52,10 @@ class LiveView:
             self._is_idle.clear()
             self._has_work.set()
 
-    def offer_changes(self, states: Iterable[LiveState]) -> None:
-        """Have those written whose state is not the one that was offered last."""
-        self.offer(state for state in states if self._offered.get(state.operator_id) != (state.state, state.since))
+    @property
+    def offered(self) -> Offered:
+        """Tell what was offered last, written or still waiting."""
+        return self._offered
 
     async def settle(self, seconds: float) -> bool:
         """Write what waits, for at most so long; tell whether nothing waits any more."""

@@ -49,3 +49,13 @@ class DuplicatePrefix(OperatorError):
         self.existing = existing
         self.members = {"prefixId": str(existing.pk)}
         super().__init__(f"There is a destination prefix {existing.prefix} already; change that one.")
+
+
+class RuleCreationUnderWay(OperatorError):
+    """Another request with the same Idempotency-Key is creating this very rule."""
+
+    code, status, retry_after = "ROUTING_RULE_CONFLICT", 409, 2
+
+    def __init__(self) -> None:
+        self.members = {"conflicts": []}
+        super().__init__("The creation of this rule is under way; ask again in a moment.")

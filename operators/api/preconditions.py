@@ -1,4 +1,4 @@
-"""ETags: a row's version in quotes, and what If-Match and If-None-Match say about it (RFC 9110 §13)."""
+"""ETags: a thing's version in quotes, and what If-Match and If-None-Match say about it (RFC 9110 §13)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ ETAG: Final = re.compile(r'"([0-9]{1,18})"')
 
 
 class Versioned(Protocol):
-    """A row whose every change raises its version."""
+    """What has an ETag: an operator, a rule."""
 
-    version: int
+    @property
+    def version(self) -> int: ...
 
 
 class PreconditionRequired(OperatorError):
@@ -25,8 +26,8 @@ class PreconditionRequired(OperatorError):
         super().__init__("Send If-Match with the ETag that you saw, or * to change whatever is there.")
 
 
-def etag(row: Versioned) -> str:
-    return f'"{row.version}"'
+def etag(thing: Versioned) -> str:
+    return f'"{thing.version}"'
 
 
 def expected_version(request: Request, *, is_required: bool = False) -> int | None:
@@ -46,12 +47,12 @@ def expected_version(request: Request, *, is_required: bool = False) -> int | No
         return int(match.group(1))
     # A weak tag never matches here (RFC 9110 §8.8.3.2), and one that we did not make matches nothing.
     if re.fullmatch(r'(?:W/)?"[\x21\x23-\x7e]*"', header.strip()):
-        raise PreconditionFailed("If-Match names no version of this resource.")
+        raise PreconditionFailed("If-Match names no version of what is there.")
     raise InvalidPayload([FieldProblem("If-Match", 'One ETag in quotes, such as "7", or *.')])
 
 
-def is_known(request: Request, row: Versioned) -> bool:
-    """Tell whether If-None-Match already names the row's present version."""
+def is_known(request: Request, thing: Versioned) -> bool:
+    """Tell whether If-None-Match already names the thing's present version."""
     header = request.headers.get("If-None-Match", "")
     tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return "*" in tags or etag(row) in tags
+    return "*" in tags or etag(thing) in tags

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from operators import actions
+from operators import actions, signals
 from operators.actors import Actor, Source
 from operators.errors import (
     DuplicateOperator,
@@ -29,6 +29,11 @@ from operators.secrets import Secret
 
 # Two runs at once would each take the other's half-done row for one that was left behind.
 RUN_LOCK: Final = 0x0B5_1E6AC
+# What the names of the actors of all runs begin with.
+MIGRATION_PREFIX: Final = "migration:"
+
+# What the receivers of operator_migrated return, each beside itself.
+Answers = list[tuple[object, list[str]]]
 
 
 class AnotherRunUnderWay(Exception):
@@ -51,7 +56,7 @@ def only_run() -> Iterator[None]:
 
 
 def actor_of(run_id: UUID) -> Actor:
-    return Actor(f"migration:{run_id}", Source.COMMAND)
+    return Actor(f"{MIGRATION_PREFIX}{run_id}", Source.COMMAND)
 
 
 class Migration:
@@ -77,16 +82,22 @@ class Migration:
         found = self._keyring.find(system_id=row.endpoint.system_id, host=row.endpoint.host, name=row.name)
         if found.password is None:
             return self._fail(row, "password", found.problem, found.warnings)
-        if self._run is not None:
+        warnings = found.warnings
+        if self._run is None:
+            warnings += self._route(row, None)
+        else:
             try:
                 operator = self._create(self._run, row, found.password)
             except DuplicateOperator as error:  # another process was faster
                 return self._skip(row, str(error))
             except InvalidPayload as error:
                 return self._fail(row, *_first_problem(error))
+            warnings += self._route(row, operator)
+            if row.is_live:
+                _activate(self._run, operator)
             self._record(row, RowOutcome.CREATED, operator=operator)
         self._known.add(row)
-        return ReportRow(row.line, row.name, RowOutcome.CREATED.value, warnings=found.warnings)
+        return ReportRow(row.line, row.name, RowOutcome.CREATED.value, warnings=warnings)
 
     def finish(self) -> None:
         """Mark the run as complete, so that nobody looks for rows that it left half-done."""
@@ -96,7 +107,7 @@ class Migration:
 
     def _create(self, run: LegacyRun, row: SheetRow, password: Secret) -> Operator:
         assert row.endpoint is not None
-        operator = actions.create_operator(
+        return actions.create_operator(
             actor=actor_of(run.id),
             values=actions.OperatorValues(
                 name=row.name,
@@ -113,17 +124,22 @@ class Migration:
             ),
             password=password,
         )
-        if row.is_live:
-            _activate(run, operator)
-        return operator
+
+    def _route(self, row: SheetRow, operator: Operator | None) -> tuple[str, ...]:
+        """Have rules made of the row's destinations and price; returns the warnings of those who make them."""
+        actor = actor_of(self._run.id) if self._run else None
+        answers = signals.operator_migrated.send(sender=Operator, operator=operator, actor=actor, routes=row.routes)
+        return tuple(warning for _, warnings in cast("Answers", answers) for warning in warnings)
 
     def _skip(self, row: SheetRow, reason: str) -> ReportRow:
         operator = None
         if row.endpoint and not row.faults and (key := (row.name.lower(), row.endpoint)) in self._unfinished:
             operator = self._unfinished.pop(key)
             reason = "An interrupted run created it already; this run finishes it."
-            if self._run is not None and row.is_live and operator.status == Status.INACTIVE:
-                _activate(self._run, operator)
+            if self._run is not None and _is_as_migrated(operator):
+                self._route(row, operator)
+                if row.is_live and operator.status == Status.INACTIVE:
+                    _activate(self._run, operator)
         self._record(row, RowOutcome.SKIPPED, "duplicate", reason, operator=operator)
         return ReportRow(row.line, row.name, RowOutcome.SKIPPED.value, "duplicate", reason)
 
@@ -169,9 +185,15 @@ def find_unfinished() -> dict[tuple[str, Endpoint], Operator]:
     }
 
 
+def _is_as_migrated(operator: Operator) -> bool:
+    """Tell whether nobody but a migration has changed the operator: otherwise their word stands."""
+    return operator.updated_by.startswith(MIGRATION_PREFIX)
+
+
 def _activate(run: LegacyRun, operator: Operator) -> None:
-    """Activate what a run has created, unless somebody has changed it since: then their word stands."""
-    if operator.version != 1:
+    """Activate what a run has created, unless somebody has changed it since."""
+    operator.refresh_from_db()
+    if not _is_as_migrated(operator):
         return
     with suppress(PreconditionFailed, InvalidStatusTransition, OperatorNotFound):
         actions.activate_operator(actor=actor_of(run.id), operator_id=operator.id, expected_version=operator.version)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from django.utils import timezone
 
 from operators import actions
 from operators.actors import Source
 from operators.errors import OperatorNotFound, PreconditionFailed
-from operators.legacy.migration import actor_of
+from operators.legacy.migration import MIGRATION_PREFIX, actor_of
 from operators.legacy.report import ReportRow
 from operators.models import AuditEntry, LegacyRow, LegacyRun, Operator
 
-MIGRATION_PREFIX: Final = "migration:"
 DELETED, KEPT, GONE = OUTCOMES = ("deleted", "kept", "gone")
 
 

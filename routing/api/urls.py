@@ -5,8 +5,12 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from routing.api.destinations import views as destinations
+from routing.api.rules import views as rules
 
 admin: list[URLPattern] = [
+    path("operators/<uuid:operator_id>/routing-rules", rules.OperatorRuleList.as_view(), name="operator-routing-rules"),
+    path("routing-rules", rules.RuleList.as_view(), name="routing-rules"),
+    path("routing-rules/<uuid:rule_id>", rules.RuleDetail.as_view(), name="routing-rule"),
     path("destination-prefixes", destinations.DestinationList.as_view(), name="destination-prefixes"),
     path("destination-prefixes/<uuid:prefix_id>", destinations.DestinationDetail.as_view(), name="destination-prefix"),
 ]

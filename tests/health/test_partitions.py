@@ -253,6 +253,23 @@ def test_it_drops_three_old_partitions_without_asking() -> None:
     assert HealthReport.objects.count() == 0
 
 
+def test_it_vacuums_finished_days_once_and_leaves_today_to_autovacuum() -> None:
+    yesterday = midnight(timezone.now()) - DAY
+    log_reports(yesterday, 500)
+    log_reports(midnight(timezone.now()), 500)
+    maintain()
+    with connection.cursor() as cursor:
+        [name] = [partition.name for partition in partitions(cursor) if partition.start == yesterday]
+    log_reports(yesterday + timedelta(hours=1), 5000)
+
+    assert json.loads(maintain(is_json=True, dry_run=True))["vacuumed"] == []
+    assert json.loads(maintain(is_json=True))["vacuumed"] == [name]
+
+    assert json.loads(maintain(is_json=True))["vacuumed"] == []
+    ((timeout,),) = fetch("SELECT current_setting('statement_timeout')")
+    assert timeout == "15s"
+
+
 def test_it_drops_none_when_more_than_three_are_old_unless_their_number_is_confirmed() -> None:
     make_partitions(*range(36, 41))
     log_reports(timezone.now() - 37 * DAY)

@@ -151,13 +151,20 @@ def test_it_agrees_with_every_row_of_the_sample(run: Run, tmp_path: Path) -> Non
             )
             assert operator.password.reveal() == row["password"]
             assert operator.created_by == operator.updated_by == actor
-            assert len(operator.legacy_rows.get().prefixes) == row["prefixes"]
+            line = operator.legacy_rows.get()
+            assert len(line.prefixes) == row["prefixes"]
+            assert set(
+                operator.routing_rules.values_list("prefix", "cost_per_segment", "currency", "mcc", "mnc", "active")
+            ) == {(prefix, line.cost_per_segment, line.currency, line.mcc, line.mnc, True) for prefix in line.prefixes}
         assert row["password"] not in done.stdout + done.stderr + (tmp_path / "report.json").read_text()
     assert operators["BWS +30"].status == Status.ACTIVE
     assert operators["Comium +22"].status == operators["Nova +35"].status == Status.INACTIVE
     touch = operators["Touch +96"].legacy_rows.get()
     assert (touch.currency, touch.mcc, str(touch.cost_per_segment)) == ("USD", "420", "0.074770")
     assert LegacyRow.objects.count() == 44
+    # One event tells of all the rules of a row.
+    told = OutboxEvent.objects.filter(payload__changedFields=["routingRules"])
+    assert told.count() == len(operators)
     assert CredentialAttempt.objects.count() == 0
 
 
@@ -240,7 +247,9 @@ def test_it_carries_on_after_being_killed(process_env: dict[str, str], tmp_path:
     assert len(operators) == ROWS
     for operator in operators:
         assert operator.status == Status.ACTIVE
-        assert operator.version == 2
+        # Created, given its rules, activated: nothing twice, however often the migration was killed.
+        assert operator.version == 3
+        assert operator.routing_rules.count() == len(operator.legacy_rows.get().prefixes) > 0
         assert operator.password.reveal() == "s3cr3t-8"
         assert operator.legacy_rows.count() == 1
 
@@ -266,10 +275,12 @@ def test_it_finishes_the_row_that_a_killed_run_left_half_done(tmp_path: Path) ->
     assert report["tally"] == {"created": 0, "skipped": 3, "failed": 0}
     assert "interrupted run" in report["rows"][0]["reason"]
     assert list(Operator.objects.order_by("name").values_list("status", "version")) == [
-        (Status.ACTIVE, 2),
+        (Status.ACTIVE, 3),
         (Status.INACTIVE, 2),
-        (Status.ACTIVE, 2),
+        (Status.ACTIVE, 3),
     ]
+    with_rules = Operator.objects.exclude(routing_rules=None).distinct()
+    assert list(with_rules.order_by("name").values_list("name", flat=True)) == ["Carrier 0", "Carrier 2"]
     assert LegacyRow.objects.exclude(operator=None).count() == 3
 
 

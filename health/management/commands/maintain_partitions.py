@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 class Command(BaseCommand):
     help = (
-        "Make the log's partitions ahead, move the rows of the default partition to their days, and drop partitions "
-        "older than HEALTH_LOG_RETENTION_DAYS. Safe to run again at any time. Exit code: 0 all well or another run is "
-        "under way, 1 something is left for a person."
+        "Make the log's partitions ahead, move the rows of the default partition to their days, vacuum finished days, "
+        "and drop partitions older than HEALTH_LOG_RETENTION_DAYS. Safe to run again at any time. Exit code: 0 all "
+        "well or another run is under way, 1 something is left for a person."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -87,6 +87,7 @@ def as_facts(outcome: Outcome, left: Supply) -> dict[str, Any]:
         "made": outcome.made,
         "moved": outcome.moved,
         "discarded": outcome.discarded,
+        "vacuumed": outcome.vacuumed,
         "dropped": outcome.dropped,
         "refused": outcome.refused,
         "daysAhead": left.days_ahead,
@@ -99,6 +100,7 @@ def as_lines(outcome: Outcome, left: Supply) -> list[str]:
     lines = [f"made: {listed(outcome.made)}", f"moved out of the default partition: {outcome.moved:,} rows"]
     if outcome.discarded:
         lines.append(f"discarded, older than {days} days: {outcome.discarded:,} rows")
+    lines.append(f"vacuumed, for they are finished: {listed(outcome.vacuumed)}")
     lines.append(f"dropped, older than {days} days: {listed(outcome.dropped)}")
     if outcome.refused:
         count = len(outcome.refused)
