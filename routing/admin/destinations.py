@@ -104,6 +104,9 @@ class DestinationPrefixAdmin(TypedAdmin[DestinationPrefix]):
     def updated(self, row: DestinationPrefix) -> SafeString:
         return badges.moment(row.updated_at)
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Destination prefixes", **(extra_context or {})})
+
     def changeform_view(
         self,
         request: HttpRequest,

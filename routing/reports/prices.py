@@ -104,7 +104,23 @@ def prices_at(
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         rows = cursor.fetchall()
-    return [PriceSeries(*row[:6], _price(row[6:10]), _price(row[10:14]), _price(row[14:18]), row[18]) for row in rows]
+    return [_series(row) for row in rows]
+
+
+def _series(row: tuple[Any, ...]) -> PriceSeries:
+    operator_id, operator, status, prefix, mcc, mnc = row[:6]
+    return PriceSeries(
+        operator_id=operator_id,
+        operator=operator,
+        status=status,
+        prefix=prefix,
+        mcc=mcc,
+        mnc=mnc,
+        before=_price(row[6:10]),
+        then=_price(row[10:14]),
+        after=_price(row[14:18]),
+        is_beaten=row[18],
+    )
 
 
 def _price(columns: tuple[Any, ...]) -> Price | None:

@@ -116,7 +116,7 @@ def test_its_price_page_asks_answers_and_downloads(staff_client: Client, priced:
     assert "Name an operator" not in staff_client.get(f"{REPORTS}/prices/").content.decode()
 
     html = staff_client.get(f"{REPORTS}/prices/?operator={priced.pk}&at=2026-03-02").content.decode()
-    for shown in ("0.030000", "0.020000", "0.040000", "as of", "2 Mar 2026, 00:00"):
+    for shown in ("0.030000", "0.020000", "0.040000", "As of", "2 Mar 2026, 00:00"):
         assert shown in html
     html = staff_client.get(f"{REPORTS}/prices/?number=%2B44+7911+123456&at=2026-06-02T10:30").content.decode()
     assert "What covers +447911123456" in html
