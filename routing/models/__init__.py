@@ -3,6 +3,26 @@
 from __future__ import annotations
 
 from routing.models.destination import DestinationPrefix
+from routing.models.ratesheet import (
+    LineKind,
+    RateSheet,
+    RateSheetEnding,
+    RateSheetFile,
+    RateSheetLine,
+    RateSheetProfile,
+    SheetStatus,
+)
 from routing.models.rule import RoutingRule, RoutingRuleQuerySet
 
-__all__ = ["DestinationPrefix", "RoutingRule", "RoutingRuleQuerySet"]
+__all__ = [
+    "DestinationPrefix",
+    "LineKind",
+    "RateSheet",
+    "RateSheetEnding",
+    "RateSheetFile",
+    "RateSheetLine",
+    "RateSheetProfile",
+    "RoutingRule",
+    "RoutingRuleQuerySet",
+    "SheetStatus",
+]

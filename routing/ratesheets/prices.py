@@ -67,10 +67,11 @@ class PriceReader:
             except _Rejection as rejection:
                 broken = rejection
         if broken:
-            return RejectedLine(line, broken.column.value, shown(text_of(broken.cell)), broken.reason)
+            prefix = destination[0] or self._readable_prefix(cells)
+            return RejectedLine(line, broken.column.value, shown(text_of(broken.cell)), broken.reason, prefix)
         if earlier != line:
             value = " ".join(part for part in destination if part)
-            return RejectedLine(line, "duplicate", value, f"The line repeats line {earlier}.")
+            return RejectedLine(line, "duplicate", value, f"The line repeats line {earlier}.", destination[0])
         return PriceLine(line, *destination, cost, currency, effective_from, effective_to)
 
     def _destination(self, cells: Sequence[Cell]) -> tuple[str, str, str]:
@@ -99,6 +100,12 @@ class PriceReader:
         if national and not country:
             raise _Rejection(Column.PREFIX, "", "The country code is blank.")
         return self._read(f"{country}{national}", Column.PREFIX, read_prefix)
+
+    def _readable_prefix(self, cells: Sequence[Cell]) -> str:
+        try:
+            return self._prefix(cells) if Column.PREFIX in self._columns else ""
+        except _Rejection:
+            return ""
 
     def _of_mcc(self, mcc: str) -> str:
         return self._read(mcc, Column.MCC, lambda _: prefix_of_mcc(mcc))
