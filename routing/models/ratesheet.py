@@ -239,6 +239,10 @@ class RateSheetLine(models.Model):
             "changePercent": None if self.change_percent is None else float(self.change_percent),
         }
 
+    def as_rejected(self) -> dict[str, Any]:
+        """Give what the API says of a line that is left out."""
+        return {"line": self.line, "field": self.field, "value": self.value, "reason": self.reason}
+
 
 class RateSheetEnding(models.Model):
     """What applying a sheet changed on one active rule that was there, as it was before."""
