@@ -75,6 +75,30 @@ PROBLEM: Final[dict[str, Any]] = {
                 },
             },
         },
+        "percent": {"type": "integer", "description": "With RATE_CHANGE_UNCONFIRMED: the guard's percentage."},
+        "changes": {
+            "type": "array",
+            "description": "With RATE_CHANGE_UNCONFIRMED: the biggest changes, at most 20.",
+            "items": {"$ref": "#/components/schemas/Change"},
+        },
+        "total": {
+            "type": "integer",
+            "description": "With RATE_CHANGE_UNCONFIRMED how many prices, with RATE_SHEET_TOUCHED how many rules.",
+        },
+        "gone": {"type": "integer", "description": "With RATE_SHEET_TOUCHED: how many rules were deleted."},
+        "rules": {
+            "type": "array",
+            "description": "With RATE_SHEET_TOUCHED: the first rules that were changed or added, at most 20.",
+            "items": {
+                "type": "object",
+                "required": ["ruleId", "prefix", "updatedBy"],
+                "properties": {
+                    "ruleId": {"type": "string", "format": "uuid"},
+                    "prefix": {"type": "string"},
+                    "updatedBy": {"type": "string"},
+                },
+            },
+        },
         "accepted": {"type": "integer", "description": "With BROKER_UNAVAILABLE: how many reports are stored."},
         "pending": {
             "type": "array",
@@ -115,6 +139,7 @@ class Generator(SchemaGenerator):
             {"name": "Health", "description": "What the binds report, and what staff decide about it."},
             {"name": "Destination prefixes", "description": "Which country and network a number range belongs to."},
             {"name": "Routing rules", "description": "Which operator carries which destination, and at what price."},
+            {"name": "Rate sheets", "description": "Carriers' prices, imported as a whole and taken back as a whole."},
         ]
         schemas = document["components"]["schemas"]
         for name, schema in schemas.items():

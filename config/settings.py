@@ -136,6 +136,10 @@ HEALTH_LOG_PREMAKE_DAYS = bounded("HEALTH_LOG_PREMAKE_DAYS", default=7, low=2, h
 # Reports in one transaction; what came in the meantime is the next batch, so that a larger one delays nothing.
 HEALTH_BATCH = bounded("HEALTH_BATCH", default=1000, low=1, high=5000)
 
+# --- Routing --------------------------------------------------------------------------------------------------------
+# A rate sheet that moves a price further than this has to be confirmed.
+RATE_CHANGE_GUARD_PERCENT = bounded("RATE_CHANGE_GUARD_PERCENT", default=30, low=1, high=100_000)
+
 # --- Identity of API callers ----------------------------------------------------------------------------------------
 JWT_ISSUER = str(env.str("JWT_ISSUER", default=""))
 JWT_AUDIENCE = str(env.str("JWT_AUDIENCE", default=SERVICE_NAME))
@@ -171,10 +175,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "CAMELIZE_NAMES": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
+        "StatusEnum": "operators.models.Status.values",
         "HealthStateEnum": "operators.models.HealthState.values",
         "OverrideStateEnum": "health.actions.OVERRIDES",
         "TransitionReasonEnum": "health.models.TransitionReason.values",
         "DeadReasonEnum": "health.reports.DeadReason",
+        "RateSheetStatusEnum": "routing.models.SheetStatus.values",
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = bounded("MAX_BODY_BYTES", default=1_048_576, low=1024, high=104_857_600)

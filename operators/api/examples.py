@@ -151,7 +151,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "UNSUPPORTED_MEDIA_TYPE",
             415,
             "UNSUPPORTED_MEDIA_TYPE",
-            "The body must be JSON in UTF-8",
+            "This address takes no such body",
             'Unsupported media type "text/plain" in request.',
         ),
         Problem(

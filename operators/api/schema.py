@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
@@ -64,16 +65,21 @@ def operation(
     example: Mapping[str, Any] | None = None,
     body: Any = None,
     body_example: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    more_answers: Mapping[int, OpenApiResponse] = MappingProxyType({}),
+    more_examples: Sequence[OpenApiExample] = (),
     parameters: Sequence[OpenApiParameter] = (),
     errors: Sequence[str | Problem] = (),
     tag: str = "Operators",
 ) -> Callable[[View], View]:
-    """Describe one operation; `example` is one entry where the answer is a page."""
-    responses: dict[Any, Any] = {status: OpenApiResponse(answer, description=summary)}
+    """Describe one operation; `example` is one entry where the answer is a page.
+
+    `more_answers` are other successes, and `more_examples` theirs, or those of bodies that are not JSON.
+    """
+    responses: dict[Any, Any] = {status: OpenApiResponse(answer, description=summary), **more_answers}
     if any(parameter.name == "If-None-Match" for parameter in parameters):
         responses[304] = OpenApiResponse(None, description="Not modified.")
     responses |= _refusals((*ALWAYS, *errors))
-    examples = []
+    examples = list(more_examples)
     if example is not None:
         examples.append(OpenApiExample(summary, value=example, response_only=True, status_codes=[str(status)]))
     if body_example is not None:

@@ -6,6 +6,7 @@ from django.urls import URLPattern, path
 
 from routing.api.destinations import views as destinations
 from routing.api.rules import views as rules
+from routing.api.sheets import views as sheets
 
 admin: list[URLPattern] = [
     path("operators/<uuid:operator_id>/routing-rules", rules.OperatorRuleList.as_view(), name="operator-routing-rules"),
@@ -13,5 +14,8 @@ admin: list[URLPattern] = [
     path("routing-rules/<uuid:rule_id>", rules.RuleDetail.as_view(), name="routing-rule"),
     path("destination-prefixes", destinations.DestinationList.as_view(), name="destination-prefixes"),
     path("destination-prefixes/<uuid:prefix_id>", destinations.DestinationDetail.as_view(), name="destination-prefix"),
+    path("operators/<uuid:operator_id>/rate-sheets", sheets.OperatorRateSheets.as_view(), name="operator-rate-sheets"),
+    path("rate-sheets/<uuid:sheet_id>", sheets.RateSheetDetail.as_view(), name="rate-sheet"),
+    path("rate-sheets/<uuid:sheet_id>/undo", sheets.RateSheetUndo.as_view(), name="rate-sheet-undo"),
 ]
 internal: list[URLPattern] = []

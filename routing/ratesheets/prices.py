@@ -70,10 +70,11 @@ class PriceReader:
             except _Rejection as rejection:
                 broken = rejection
         if broken:
-            return RejectedLine(line, broken.column.value, shown(text_of(broken.cell)), broken.reason)
+            prefix = destination[0] or self._readable_prefix(cells)
+            return RejectedLine(line, broken.column.value, shown(text_of(broken.cell)), broken.reason, prefix)
         if earlier != line:
             value = " ".join(part for part in destination if part)
-            return RejectedLine(line, "duplicate", value, f"The line repeats line {earlier}.")
+            return RejectedLine(line, "duplicate", value, f"The line repeats line {earlier}.", destination[0])
         return PriceLine(line, *destination, cost, currency, effective_from, effective_to)
 
     def _destination(self, cells: Sequence[Cell]) -> tuple[str, str, str]:
@@ -105,6 +106,12 @@ class PriceReader:
             return read_prefix(f"{country}{national}")
         except Fault as fault:
             raise _Rejection(Column.PREFIX, f"{country}{national}", str(fault)) from None
+
+    def _readable_prefix(self, cells: Sequence[Cell]) -> str:
+        try:
+            return self._prefix(cells) if Column.PREFIX in self._columns else ""
+        except _Rejection:
+            return ""
 
     def _of_mcc(self, mcc: str) -> str:
         try:

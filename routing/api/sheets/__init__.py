@@ -1,0 +1,3 @@
+"""The API of rate sheets."""
+
+from __future__ import annotations
