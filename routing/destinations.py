@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Final, TypedDict
 from uuid import UUID
 
@@ -90,6 +91,13 @@ def find_destination(prefix_id: UUID) -> DestinationPrefix:
 def is_country(code: str) -> bool:
     # pycountry itself looks the case over.
     return code == KOSOVO or (code.isupper() and pycountry.countries.get(alpha_2=code) is not None)
+
+
+@cache
+def countries() -> tuple[tuple[str, str], ...]:
+    """List all countries as (code, usual name), by name."""
+    codes = (KOSOVO, *(country.alpha_2 for country in pycountry.countries))
+    return tuple(sorted(((code, country_name(code)) for code in codes), key=lambda each: each[1]))
 
 
 def country_name(code: str) -> str:

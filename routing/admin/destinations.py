@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import unquote
@@ -22,7 +23,8 @@ from operators.admin.page import answer_with
 from operators.errors import OperatorError
 from routing import destinations
 from routing.admin.destination_form import FIELDS, DestinationForm
-from routing.destinations import country_name
+from routing.admin.rules.filters import PickFilter
+from routing.destinations import countries, country_name
 from routing.models import DestinationPrefix
 from routing.models.destination import Origin, prefixes_of
 
@@ -30,19 +32,15 @@ NO_COUNTRY: Final = "none"
 READ_ONLY: Final = ("Number range", {"fields": FIELDS})
 
 
-class CountryFilter(admin.SimpleListFilter):
-    """Offer the countries that have a row; the index by country answers."""
-
+class CountryFilter(PickFilter):
     title = "country"
     parameter_name = "country"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        codes = DestinationPrefix.objects.order_by("country").values_list("country", flat=True).distinct()
-        named = sorted(((code, country_name(code)) for code in codes if code), key=lambda each: each[1])
-        return [*named, (NO_COUNTRY, "None")]
+    def make_field(self, model_admin: Any) -> forms.Field:
+        return forms.ChoiceField(choices=[("", "All"), (NO_COUNTRY, "None"), *countries()], required=False)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[DestinationPrefix]) -> QuerySet[DestinationPrefix]:
-        if (code := self.value()) is None:
+        if not (code := self.value()):
             return queryset
         return queryset.filter(country="" if code == NO_COUNTRY else code)
 

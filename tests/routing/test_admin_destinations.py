@@ -70,6 +70,7 @@ def test_it_escapes_names_and_says_countries_in_full(staff_client: Client, world
     assert "JT &lt;b&gt;Mobile&lt;/b&gt;" in html
     assert "Guernsey" in html
     assert "reference data" in html
+    assert '<option value="GG">Guernsey</option>' in html
 
 
 def test_its_list_costs_the_same_however_many_rows_there_are(staff_client: Client, world: None) -> None:
@@ -95,6 +96,15 @@ def test_it_adds_a_row(staff_client: Client, db: None) -> None:
     assert (row.prefix, row.country, row.network, row.mcc, row.mnc) == ("+44790", "GB", "Comium", "234", "10")
     assert (row.origin, row.updated_by) == (Origin.STAFF, "root-of-tests")
     assert "+44790</a> is saved." in answer.content.decode()
+
+
+@pytest.mark.parametrize(("button", "leads"), [("_save", LIST), ("_addanother", f"{LIST}add/"), ("_continue", None)])
+def test_it_goes_on_where_the_button_says(staff_client: Client, world: None, button: str, leads: str | None) -> None:
+    row = DestinationPrefix.objects.get(prefix="+49")
+
+    answer = staff_client.post(page("change", row), typed(row, network="Comium") | {button: "on"})
+
+    assert answer["Location"] == (leads or page("change", row))
 
 
 def test_a_change_makes_reference_data_the_staffs(staff_client: Client, world: None) -> None:

@@ -10,19 +10,10 @@ from django.core.validators import RegexValidator
 
 from operators import validators
 from operators.api.filters import OperatorOrdering
+from routing.api.rules.filters import PLUS, check_prefix
 from routing.destinations import is_country
 from routing.models import DestinationPrefix
 from routing.models.destination import DestinationPrefixQuerySet
-
-# The filters fill their messages in by %.
-PLUS = "Write + as %%2B."
-
-
-def check_number(text: str) -> None:
-    try:
-        validators.validate_prefix(text)
-    except ValidationError as error:
-        raise ValidationError(f"{error.message} {PLUS}") from None
 
 
 def check_country(text: str) -> None:
@@ -45,7 +36,7 @@ class DestinationFilter(django_filters.FilterSet):
     )
     number = django_filters.CharFilter(
         method="covering",
-        validators=[check_number],
+        validators=[check_prefix],
         help_text="A number, or a part of one: the prefixes that cover it, the longest first.",
     )
     ordering = OperatorOrdering(

@@ -7,21 +7,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
-from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from operators.api.fields import MomentField, StrictSerializer, TextField
+from routing.api.rules.fields import CodeField
 from routing.destinations import DestinationValues
 from routing.models import DestinationPrefix
 from routing.models.destination import Origin
-
-
-@extend_schema_field({"type": "string"})
-class CodeField(serializers.Field[str, Any, str | None, Any]):
-    """Show a code that is empty in the database as null."""
-
-    def to_representation(self, value: str) -> str | None:
-        return value or None
 
 
 class DestinationSerializer(serializers.Serializer[DestinationPrefix]):
