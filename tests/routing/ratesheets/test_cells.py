@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from routing.ratesheets.lines import PriceLine
-from tests.routing.ratesheets.sheets import DECEMBER, only, read, rejected
+from tests.routing.ratesheets.sheets import DECEMBER, accepted, only, read, rejected
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +137,12 @@ def test_it_takes_a_date(cell: str) -> None:
     assert only(f"Prefix|Price|Valid from\n44|0.07|{cell}\n").effective_from == DECEMBER
 
 
+def test_it_reads_all_dates_month_first_where_they_must_be() -> None:
+    prices = accepted(read("Prefix,Price,Valid from\n44,0.07,12/01/2026\n45,0.07,12/13/2026\n"))
+
+    assert [price.effective_from for price in prices] == [DECEMBER, datetime(2026, 12, 13, tzinfo=UTC)]
+
+
 def test_it_takes_a_time_with_a_date() -> None:
     price = only("Prefix,Price,Valid from,Valid to\n44,0.07,2026-12-01 06:30,2026-12-31 18:00:15Z\n")
 
@@ -183,7 +189,14 @@ def test_it_rejects_a_price_that_ends_too_early(begins: str, ends: str, words: s
 
 @pytest.mark.parametrize(
     ("mcc", "mnc", "prefix"),
-    [("234", "10", "+44"), ("364", "39", "+1242"), ("310", "260", "+1"), ("604", "00", "+212"), ("452", "", "+84")],
+    [
+        ("234", "10", "+44"),
+        ("364", "39", "+1242"),
+        ("310", "260", "+1"),
+        ("604", "00", "+212"),
+        ("208", "01", "+33"),
+        ("452", "", "+84"),
+    ],
 )
 def test_it_finds_the_prefix_of_an_mcc(mcc: str, mnc: str, prefix: str) -> None:
     price = only(f"MCC,MNC,Rate\n{mcc},{mnc},0.07\n")
@@ -195,6 +208,7 @@ def test_it_finds_the_prefix_of_an_mcc(mcc: str, mnc: str, prefix: str) -> None:
     ("mcc", "mnc", "field", "words"),
     [
         ("340", "01", "mcc", "calling codes differ"),
+        ("425", "05", "mcc", "calling codes differ"),
         ("302", "720", "mcc", "shares +1"),
         ("330", "11", "mcc", "shares +1"),
         ("901", "01", "mcc", "no country"),

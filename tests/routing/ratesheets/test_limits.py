@@ -158,6 +158,20 @@ def test_it_never_unpacks_an_archive_inside_the_archive() -> None:
         assert len(read(with_part(SHEET, "xl/embeddings/inner.zip", inner), "rates.xlsx")) == 1
 
 
+def test_it_refuses_an_archive_that_no_spreadsheet_writes() -> None:
+    locked = bytearray(SHEET)
+    locked[SHEET.index(b"PK\x01\x02") + 8] |= 1
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("[Content_Types].xml", b"<a/>")
+        archive.writestr("xl/workbook.xml", b"<a/>")
+    crowded = archive_of(**{"[Content_Types].xml": b"<a/>"}, **{f"xl__{n}": b"" for n in range(limits.MOST_MEMBERS)})
+
+    assert "protected by a password" in refused(bytes(locked))
+    assert "compression" in refused(packed.getvalue())
+    assert "more than 1,000 parts" in refused(crowded)
+
+
 LAUGHS = b'<!DOCTYPE x [<!ENTITY a0 "ha">%s]>' % b"".join(
     b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 12)
 )
