@@ -15,6 +15,8 @@ _VIEW: Final = frozenset(
         "health.view_healthstatus",
         "health.view_healthtransition",
         "health.view_healthwindow",
+        "routing.view_routingrule",
+        "routing.view_destinationprefix",
     }
 )
 _MANAGE: Final = _VIEW | {
@@ -25,6 +27,12 @@ _MANAGE: Final = _VIEW | {
     "operators.restore_operator",
     "health.set_maintenance",
     "health.override_health",
+    "routing.add_routingrule",
+    "routing.change_routingrule",
+    "routing.delete_routingrule",
+    "routing.add_destinationprefix",
+    "routing.change_destinationprefix",
+    "routing.delete_destinationprefix",
 }
 
 GROUPS: Final[dict[str, frozenset[str]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any, NoReturn
 
 from django.conf import settings
@@ -49,7 +49,7 @@ class StrictJSONParser(BaseParser):
             raise ParseError(f"The body is not JSON: see line {error.lineno}, column {error.colno}.") from None
         except RecursionError:
             raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
-        except ValueError:
+        except (ValueError, InvalidOperation):
             raise ParseError("The body holds a number with too many digits.") from None
         if not isinstance(document, dict):
             raise ParseError("The body must be a JSON object.")

@@ -45,6 +45,35 @@ PROBLEM: Final[dict[str, Any]] = {
                 "fields": {"type": "array", "items": {"type": "string"}},
             },
         },
+        "conflicts": {
+            "type": "array",
+            "description": "With ROUTING_RULE_CONFLICT: how the rule meets others, and the first 20 of these.",
+            "items": {
+                "type": "object",
+                "required": ["kind", "message", "total", "rules"],
+                "properties": {
+                    "kind": {"enum": ["EXACT", "OVERLAP", "NEVER_WINS"]},
+                    "message": {"type": "string"},
+                    "total": {"type": "integer"},
+                    "rules": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["ruleId", "prefix", "mcc", "mnc", "priority", "effectiveFrom", "effectiveTo"],
+                            "properties": {
+                                "ruleId": {"type": "string", "format": "uuid"},
+                                "prefix": {"type": "string"},
+                                "mcc": {"type": ["string", "null"]},
+                                "mnc": {"type": ["string", "null"]},
+                                "priority": {"type": "integer"},
+                                "effectiveFrom": {"type": ["string", "null"], "format": "date-time"},
+                                "effectiveTo": {"type": ["string", "null"], "format": "date-time"},
+                            },
+                        },
+                    },
+                },
+            },
+        },
         "accepted": {"type": "integer", "description": "With BROKER_UNAVAILABLE: how many reports are stored."},
         "pending": {
             "type": "array",
@@ -83,6 +112,7 @@ class Generator(SchemaGenerator):
         document["tags"] = [
             {"name": "Operators", "description": "Mobile network operators and aggregators."},
             {"name": "Health", "description": "What the binds report, and what staff decide about it."},
+            {"name": "Routing rules", "description": "Which operator carries which destination, and at what price."},
         ]
         schemas = document["components"]["schemas"]
         for name, schema in schemas.items():

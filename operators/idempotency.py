@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -19,7 +19,7 @@ from django.utils.crypto import salted_hmac
 from operators.actors import Actor
 from operators.credentials import CredentialChangeUnderWay
 from operators.errors import CreationUnderWay, FieldProblem, InvalidPayload, OperatorError
-from operators.models import IdempotencyRecord, Operator
+from operators.models import IdempotencyRecord
 from operators.vault import OutcomeUnknown
 
 HEADER: Final = "Idempotency-Key"
@@ -28,6 +28,7 @@ KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 LOCK_BASE: Final = 0x1DE0_0000_0000_0000
 
 Body = dict[str, Any]
+Made = TypeVar("Made")
 
 
 def read_key(raw: str | None) -> str | None:
@@ -48,14 +49,16 @@ def create_once(
     actor: Actor,
     key: str,
     digest: str,
-    create: Callable[[UUID], Operator],
-    represent: Callable[[Operator], Body],
+    find: Callable[[UUID], Made | None],
+    create: Callable[[UUID], Made],
+    represent: Callable[[Made], Body],
 ) -> tuple[Body, bool]:
     """Return the creation's answer, and whether it is a repeated one.
 
+    What is made has the id that `create` is given, so that `find` can tell whether an earlier try got that far.
     Raises InvalidPayload when the key stands for another body, and CreationUnderWay while another request with it
     works. A refusal frees the key; after an unknown outcome it stays, so that the next try carries on with the same
-    operator.
+    thing.
     """
     record = _record(actor, key, digest)
     with _worked_on_alone(record):
@@ -65,16 +68,16 @@ def create_once(
             raise CreationUnderWay
         if fresh.response is not None:
             return fresh.response, True
-        operator = Operator.objects.filter(pk=fresh.operator_id).first()
-        is_repeated = operator is not None
-        if operator is None:
-            operator = _create(fresh, create)
-        body = represent(operator)
+        made = find(fresh.operator_id)
+        is_repeated = made is not None
+        if made is None:
+            made = _create(fresh, create)
+        body = represent(made)
         IdempotencyRecord.objects.filter(pk=fresh.pk).update(response=body)
         return body, is_repeated
 
 
-def _create(record: IdempotencyRecord, create: Callable[[UUID], Operator]) -> Operator:
+def _create(record: IdempotencyRecord, create: Callable[[UUID], Made]) -> Made:
     try:
         return create(record.operator_id)
     except CredentialChangeUnderWay:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypedDict
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -50,6 +50,10 @@ class RuleValues(TypedDict, total=False):
     active: bool
 
 
+# What decides whether a rule meets others. Where none of it changes, an overlap is one that was allowed before.
+MEETING: Final = frozenset({"prefix", "mcc", "mnc", "priority", "effective_from", "effective_to", "active"})
+
+
 def create_rule(
     *,
     actor: Actor,
@@ -57,11 +61,13 @@ def create_rule(
     values: RuleValues,
     allow_overlap: bool = False,
     expected_operator_version: int | None = None,
+    rule_id: UUID | None = None,
     reason: str = "",
 ) -> RoutingRule:
     """Give an operator one more rule; `allow_overlap` lets its prefix contain or lie inside others."""
     now = timezone.now()
     rule = RoutingRule(
+        id=rule_id or uuid4(),
         operator_id=operator_id,
         created_by=actor.name,
         updated_by=actor.name,
@@ -122,15 +128,19 @@ def update_rule(
     expected_version: int | None = None,
     reason: str = "",
 ) -> RoutingRule:
-    """Change a rule; without any difference nothing is written."""
+    """Change a rule; without any difference nothing is written.
+
+    An overlap needs `allow_overlap` only where the change touches what overlaps; a new price does not.
+    """
     operator_id = find_rule(rule_id).operator_id
     with _action(actor, AuditAction.CHANGE_RULE, operator_id), transaction.atomic(durable=True):
         operator, rule = _lock(operator_id, rule_id, expected_version)
         before = RoutingRule.objects.get(pk=rule_id)
         for name, value in changes.items():
             setattr(rule, name, value)
-        _check(rule, allow_overlap=allow_overlap)
-        if all(getattr(rule, name) == getattr(before, name) for name in changes):
+        changed = {name for name in changes if getattr(rule, name) != getattr(before, name)}
+        _check(rule, allow_overlap=allow_overlap or changed.isdisjoint(MEETING))
+        if not changed:
             return rule
         rule.version += 1
         rule.updated_by, rule.updated_at = actor.name, timezone.now()

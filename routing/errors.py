@@ -30,3 +30,13 @@ class RoutingRuleConflict(OperatorError):
         self.findings = tuple(findings)
         self.members = {"conflicts": [finding.as_member() for finding in self.findings]}
         super().__init__(" ".join(finding.message for finding in self.findings))
+
+
+class RuleCreationUnderWay(OperatorError):
+    """Another request with the same Idempotency-Key is creating this very rule."""
+
+    code, status, retry_after = "ROUTING_RULE_CONFLICT", 409, 2
+
+    def __init__(self) -> None:
+        self.members = {"conflicts": []}
+        super().__init__("The creation of this rule is under way; ask again in a moment.")

@@ -9,9 +9,9 @@ from typing import Final
 from django.utils import timezone
 from rest_framework.request import Request
 
-from health.api.moments import read_moment
 from health.reports import MAX_AHEAD
 from operators.api.filters import PAGING, refuse_unknown
+from operators.api.moments import read_moment
 from operators.errors import FieldProblem, InvalidPayload
 
 USUAL: Final = timedelta(hours=24)

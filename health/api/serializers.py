@@ -9,10 +9,10 @@ from typing import Any
 from rest_framework import serializers
 
 from health.actions import OVERRIDES
-from health.api.moments import GivenMomentField
 from health.models import HealthReport, HealthTransition, HealthWindow, TransitionReason
 from health.reports import BindState, DeadReason
 from operators.api.fields import MomentField, StrictSerializer, TextField, WordField
+from operators.api.moments import GivenMomentField
 from operators.models import HealthState
 
 BIND_STATES = [state.value for state in BindState]

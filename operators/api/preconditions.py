@@ -1,16 +1,22 @@
-"""ETags: an operator's version in quotes, and what If-Match and If-None-Match say about it (RFC 9110 §13)."""
+"""ETags: a thing's version in quotes, and what If-Match and If-None-Match say about it (RFC 9110 §13)."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Protocol
 
 from rest_framework.request import Request
 
 from operators.errors import FieldProblem, InvalidPayload, OperatorError, PreconditionFailed
-from operators.models import Operator
 
 ETAG: Final = re.compile(r'"([0-9]{1,18})"')
+
+
+class Versioned(Protocol):
+    """What has an ETag: an operator, a rule."""
+
+    @property
+    def version(self) -> int: ...
 
 
 class PreconditionRequired(OperatorError):
@@ -20,8 +26,8 @@ class PreconditionRequired(OperatorError):
         super().__init__("Send If-Match with the ETag that you saw, or * to change whatever is there.")
 
 
-def etag(operator: Operator) -> str:
-    return f'"{operator.version}"'
+def etag(thing: Versioned) -> str:
+    return f'"{thing.version}"'
 
 
 def expected_version(request: Request, *, is_required: bool = False) -> int | None:
@@ -41,12 +47,12 @@ def expected_version(request: Request, *, is_required: bool = False) -> int | No
         return int(match.group(1))
     # A weak tag never matches here (RFC 9110 §8.8.3.2), and one that we did not make matches nothing.
     if re.fullmatch(r'(?:W/)?"[\x21\x23-\x7e]*"', header.strip()):
-        raise PreconditionFailed("If-Match names no version of this operator.")
+        raise PreconditionFailed("If-Match names no version of what is there.")
     raise InvalidPayload([FieldProblem("If-Match", 'One ETag in quotes, such as "7", or *.')])
 
 
-def is_known(request: Request, operator: Operator) -> bool:
-    """Tell whether If-None-Match already names the operator's present version."""
+def is_known(request: Request, thing: Versioned) -> bool:
+    """Tell whether If-None-Match already names the thing's present version."""
     header = request.headers.get("If-None-Match", "")
     tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return "*" in tags or etag(operator) in tags
+    return "*" in tags or etag(thing) in tags

@@ -96,7 +96,12 @@ class OperatorList(AdminView, ListAPIView[Operator]):
         else:
             digest = idempotency.fingerprint(method="POST", path=request.path, body=request.data)
             body, is_repeated = idempotency.create_once(
-                actor=self.actor, key=key, digest=digest, create=create, represent=represent
+                actor=self.actor,
+                key=key,
+                digest=digest,
+                find=lambda operator_id: Operator.objects.filter(pk=operator_id).first(),
+                create=create,
+                represent=represent,
             )
         location = reverse("operator", kwargs={"operator_id": body["operatorId"]})
         headers = {"ETag": f'"{body["version"]}"', "Location": location}

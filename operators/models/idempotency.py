@@ -8,10 +8,11 @@ from django.db import models
 
 
 class IdempotencyRecord(models.Model):
-    """Bind a caller's key to one body and to the operator that it creates.
+    """Bind a caller's key to one body and to the operator, or the routing rule, that it creates.
 
-    The body is kept only as a keyed fingerprint, for it holds a password. The operator's id is chosen here, before
-    the work begins: after a crash in the middle, the repeated request carries on with the same operator.
+    The body is kept only as a keyed fingerprint, for it may hold a password. The new thing's id (`operator_id`,
+    whatever it is the id of) is chosen here, before the work begins: after a crash in the middle, the repeated request
+    carries on with the same one.
     """
 
     actor = models.CharField(max_length=255)

@@ -1,3 +1,5 @@
 """The console's pages about routing."""
 
 from __future__ import annotations
+
+from routing.admin import rules  # noqa: F401 - importing registers them

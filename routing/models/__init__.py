@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from routing.models.destination import DestinationPrefix
-from routing.models.rule import RoutingRule, RoutingRuleQuerySet
+from routing.models.rule import RoutingRule, RoutingRuleQuerySet, RuleState
 
-__all__ = ["DestinationPrefix", "RoutingRule", "RoutingRuleQuerySet"]
+__all__ = ["DestinationPrefix", "RoutingRule", "RoutingRuleQuerySet", "RuleState"]

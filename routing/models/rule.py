@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Self
 
@@ -28,7 +29,20 @@ class Window(Func):
     output_field = DateTimeRangeField()
 
 
+class RuleState(models.TextChoices):
+    """What time and switch make of a rule; whether its operator routes is another question."""
+
+    IN_FORCE = "IN_FORCE", "in force"
+    FUTURE = "FUTURE", "future"
+    ENDED = "ENDED", "ended"
+    INACTIVE = "INACTIVE", "inactive"
+
+
 class RoutingRuleQuerySet(models.QuerySet["RoutingRule"]):
+    def of_live_operators(self) -> Self:
+        """Leave out what belongs to operators that are deleted."""
+        return self.filter(operator__deleted_at=None)
+
     def overlapping(self, start: Any, end: Any) -> Self:
         """Keep what shares a moment with [start, end); None is unbounded."""
         found = self
@@ -45,6 +59,18 @@ class RoutingRuleQuerySet(models.QuerySet["RoutingRule"]):
             Q(effective_to=None) | Q(effective_to__gt=moment),
             active=True,
         )
+
+    def in_state(self, state: RuleState, moment: Any) -> Self:
+        """Keep the rules of which `state_at` says this."""
+        match state:
+            case RuleState.INACTIVE:
+                return self.filter(active=False)
+            case RuleState.IN_FORCE:
+                return self.at(moment)
+            case RuleState.FUTURE:
+                return self.filter(active=True, effective_from__gt=moment)
+            case RuleState.ENDED:
+                return self.filter(active=True, effective_to__lte=moment)
 
     def covering(self, number: str) -> Self:
         """Keep the rules whose prefix a number or prefix lies in."""
@@ -160,6 +186,15 @@ class RoutingRule(models.Model):
     def specificity(self) -> int:
         """Count how narrowly the rule names a network: 0 any, 1 an MCC, 2 an MCC and MNC."""
         return bool(self.mcc) + bool(self.mnc)
+
+    def state_at(self, moment: datetime) -> RuleState:
+        if not self.active:
+            return RuleState.INACTIVE
+        if self.effective_to is not None and self.effective_to <= moment:
+            return RuleState.ENDED
+        if self.effective_from is not None and self.effective_from > moment:
+            return RuleState.FUTURE
+        return RuleState.IN_FORCE
 
     def in_words(self) -> str:
         """Tell the whole rule on one line, for the audit trail and for lists of conflicts."""

@@ -71,6 +71,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "NaN": (b'{"a": NaN}', "body: NaN is not a JSON number."),
     "Infinity": (b'{"a": -Infinity}', "body: -Infinity is not a JSON number."),
     "endless digits": (b'{"a": ' + b"9" * 5000 + b"}", "body: The body holds a number with too many digits."),
+    "endless exponent": (b'{"a": 1e99999999999999999999}', "body: The body holds a number with too many digits."),
     "a key twice": (b'{"port": 1, "port": 2}', "port: This field is given more than once."),
     # Took minutes when each key was compared with all others.
     "a key twice among many": (

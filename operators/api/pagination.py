@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_PAGE = 1_000_000
+MOST_COUNTED = 10_000
 
 
 class PageLimitPagination(BasePagination):
@@ -37,9 +38,16 @@ class PageLimitPagination(BasePagination):
         self.limit = _whole_number(request, "limit", default=DEFAULT_LIMIT, high=MAX_LIMIT, problems=problems)
         if problems:
             raise InvalidPayload(problems)
-        self.total = queryset.count()
+        self.total = self.count(queryset)
         start = (self.page - 1) * self.limit
-        return list(queryset[start : start + self.limit]) if start < self.total else []
+        return list(queryset[start : start + self.limit]) if self.may_hold(start) else []
+
+    def count(self, queryset: Any) -> int:
+        return int(queryset.count())
+
+    def may_hold(self, start: int) -> bool:
+        """Tell whether anything can stand at this place."""
+        return start < self.total
 
     def get_paginated_response(self, data: Any) -> Response:
         meta = {"total": self.total, "page": self.page, "limit": self.limit}
@@ -68,6 +76,40 @@ class PageLimitPagination(BasePagination):
             _parameter("page", "The page, counted from 1.", default=1, high=MAX_PAGE),
             _parameter("limit", "Entries per page.", default=DEFAULT_LIMIT, high=MAX_LIMIT),
         ]
+
+
+class BoundedPagination(PageLimitPagination):
+    """Count no further than 10,000: a table of a million rows is not to be read for each page.
+
+    Pages behind those are served too, at a cost that grows with their number.
+    """
+
+    is_bounded: bool
+
+    def count(self, queryset: Any) -> int:
+        found = int(queryset.order_by()[: MOST_COUNTED + 1].count())
+        self.is_bounded = found > MOST_COUNTED
+        return min(found, MOST_COUNTED)
+
+    def may_hold(self, start: int) -> bool:
+        return self.is_bounded or super().may_hold(start)
+
+    def get_paginated_response(self, data: Any) -> Response:
+        response = super().get_paginated_response(data)
+        response.data["meta"]["totalIsBounded"] = self.is_bounded
+        return response
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        described = super().get_paginated_response_schema(schema)
+        meta = described["properties"]["meta"]
+        meta["required"].append("totalIsBounded")
+        meta["properties"]["total"]["description"] = f"Counted up to {MOST_COUNTED:,}."
+        meta["properties"]["totalIsBounded"] = {
+            "type": "boolean",
+            "example": False,
+            "description": "Whether there are more than `total`.",
+        }
+        return described
 
 
 def _parameter(name: str, description: str, *, default: int, high: int) -> dict[str, Any]:
