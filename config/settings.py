@@ -136,6 +136,10 @@ HEALTH_LOG_PREMAKE_DAYS = bounded("HEALTH_LOG_PREMAKE_DAYS", default=7, low=2, h
 # Reports in one transaction; what came in the meantime is the next batch, so that a larger one delays nothing.
 HEALTH_BATCH = bounded("HEALTH_BATCH", default=1000, low=1, high=5000)
 
+# --- Routing --------------------------------------------------------------------------------------------------------
+# A rate sheet that moves a price further than this has to be confirmed.
+RATE_CHANGE_GUARD_PERCENT = bounded("RATE_CHANGE_GUARD_PERCENT", default=30, low=1, high=100_000)
+
 # --- Identity of API callers ----------------------------------------------------------------------------------------
 JWT_ISSUER = str(env.str("JWT_ISSUER", default=""))
 JWT_AUDIENCE = str(env.str("JWT_AUDIENCE", default=SERVICE_NAME))

@@ -9,6 +9,7 @@ from operators.errors import OperatorError
 
 if TYPE_CHECKING:
     from routing.guards import Finding
+    from routing.models import RateSheetLine, RoutingRule
 
 # Rules that one finding lists; the message tells how many there are.
 MOST_LISTED: Final = 20
@@ -19,6 +20,57 @@ class RuleNotFound(OperatorError):
 
     def __init__(self) -> None:
         super().__init__("There is no such routing rule.")
+
+
+class RateSheetNotFound(OperatorError):
+    code, status = "NOT_FOUND", 404
+
+    def __init__(self) -> None:
+        super().__init__("There is no such rate sheet.")
+
+
+class RateChangeUnconfirmed(OperatorError):
+    """Prices of the sheet move further than a slip of the decimal mark would be noticed at; nothing was changed."""
+
+    code, status = "RATE_CHANGE_UNCONFIRMED", 409
+
+    def __init__(self, *, total: int, percent: int, biggest: Sequence[RateSheetLine]) -> None:
+        self.total = total
+        self.biggest = tuple(biggest)
+        self.members = {
+            "percent": percent,
+            "total": total,
+            "changes": [line.as_change() for line in self.biggest],
+        }
+        super().__init__(
+            f"{total:,} prices change by more than {percent} % or change their currency, such as "
+            f"{', '.join(line.in_words() for line in self.biggest[:3])}. Nothing was changed; confirm them if they "
+            "are meant."
+        )
+
+
+class RateSheetTouched(OperatorError):
+    """What the sheet made or ended is no longer as it left it; `rules` are the first of those concerned."""
+
+    code, status = "RATE_SHEET_TOUCHED", 409
+
+    def __init__(self, *, rules: Sequence[RoutingRule], total: int, gone: int) -> None:
+        self.rules = tuple(rules)
+        self.total, self.gone = total, gone
+        self.members = {
+            "total": total,
+            "gone": gone,
+            "rules": [
+                {"ruleId": str(rule.pk), "prefix": rule.prefix, "updatedBy": rule.updated_by} for rule in self.rules
+            ],
+        }
+        words = []
+        if total:
+            named = ", ".join(f"{rule} by {rule.updated_by}" for rule in self.rules[:3])
+            words.append(f"{total:,} rules were changed or added since ({named}{', …' if total > 3 else ''})")
+        if gone:
+            words.append(f"{gone:,} were deleted")
+        super().__init__(f"The sheet cannot be undone as a whole: {' and '.join(words)}. Nothing was changed.")
 
 
 class RoutingRuleConflict(OperatorError):

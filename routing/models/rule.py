@@ -17,6 +17,7 @@ from django.db.models import F, Func, Q
 from operators import validators
 from operators.models import Operator
 from routing.models.destination import LONGEST_PREFIX, check_network, prefixes_of
+from routing.models.ratesheet import RateSheet
 
 BIGGEST: Final = 2_147_483_647
 SCALE: Final = Decimal("0.000001")
@@ -117,6 +118,16 @@ class RoutingRule(models.Model):
         null=True, blank=True, help_text="The rule routes until then (UTC), exclusive; empty: until further notice."
     )
     active = models.BooleanField(default=True)
+    rate_sheet = models.ForeignKey(
+        RateSheet,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="rules",
+        db_index=False,
+        help_text="The rate sheet that made the rule.",
+    )
     version = models.PositiveIntegerField(default=1, editable=False)
     created_by = models.CharField(max_length=255, editable=False)
     updated_by = models.CharField(max_length=255, editable=False)
@@ -132,6 +143,8 @@ class RoutingRule(models.Model):
             models.Index(fields=("prefix", "id"), name="routing_rule_by_prefix"),
             # An operator's rules, its overlaps, and the rules that a rate sheet's lines meet.
             models.Index(fields=("operator", "prefix", "id"), name="routing_rule_by_operator"),
+            # What one rate sheet made.
+            models.Index(fields=("rate_sheet",), condition=Q(rate_sheet__isnull=False), name="routing_rule_by_sheet"),
         )
         constraints = (
             ExclusionConstraint(

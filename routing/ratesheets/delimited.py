@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 from typing import BinaryIO, Final
 
@@ -38,7 +38,7 @@ def encoding_of(stream: BinaryIO) -> str:
     return "utf-8-sig"
 
 
-def _rows(stream: BinaryIO, encoding: str, delimiter: str) -> Iterator[Row]:
+def _rows(stream: BinaryIO, encoding: str, delimiter: str) -> Generator[Row]:
     stream.seek(0)
     # Windows-1252 leaves five bytes undefined; one of them in a network's name must not spoil the sheet.
     text = io.TextIOWrapper(stream, encoding, errors="replace" if encoding == "cp1252" else "strict", newline="")

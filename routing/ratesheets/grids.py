@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 
 
 class Formula(str):
@@ -13,8 +13,8 @@ class Formula(str):
     __slots__ = ()
 
 
-Cell = str | int | float | bool | datetime | date | time | timedelta | None
-Row = tuple[int, Sequence[Cell]]
+Cell = str | int | float | bool | datetime | time | timedelta | None
+Row = tuple[int, Sequence[Cell]]  # the line and its cells
 
 WINDOWS_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a spreadsheet's days have no zone
 
@@ -26,7 +26,7 @@ class Grid:
     `rows` starts at the first line each time it is called, leaves out blank lines, and raises UnusableSheet.
     """
 
-    rows: Callable[[], Iterator[Row]]
+    rows: Callable[[], Generator[Row]]
     delimiter: str = ""
     sheet: str = ""
     epoch: datetime = WINDOWS_EPOCH

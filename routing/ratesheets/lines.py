@@ -199,9 +199,13 @@ class PriceLine:
 
 @dataclass(frozen=True, slots=True)
 class RejectedLine:
-    """One line that breaks a rule: the column at fault or `duplicate`, what the cell holds, and the rule in words."""
+    """One line that breaks a rule: the column at fault or `duplicate`, what the cell holds, and the rule in words.
+
+    `prefix` is the line's own, empty where it could not be read.
+    """
 
     line: int
     field: str
     value: str
     reason: str
+    prefix: str = ""

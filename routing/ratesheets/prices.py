@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar
 
 from routing.ratesheets.calling import prefix_of_mcc
@@ -39,11 +40,12 @@ class PriceReader:
 
     def __init__(self, column_map: ColumnMap, defaults: Defaults, epoch: datetime) -> None:
         self._columns = column_map.columns
-        self._decimal_mark = column_map.decimal_mark
-        self._date_order = column_map.date_order
+        self._read_cost = partial(read_cost, decimal_mark=column_map.decimal_mark)
+        moment = partial(read_moment, date_order=column_map.date_order, epoch=epoch)
+        self._read_start = partial(moment, what="effective date")
+        self._read_end = partial(moment, what="end date")
         self._currency = column_map.currency or defaults.currency
         self._effective_from = defaults.effective_from
-        self._epoch = epoch
         self._now = datetime.now(UTC)
         self._seen: dict[tuple[str, str, str], int] = {}
 
@@ -67,17 +69,18 @@ class PriceReader:
             except _Rejection as rejection:
                 broken = rejection
         if broken:
-            return RejectedLine(line, broken.column.value, shown(text_of(broken.cell)), broken.reason)
+            prefix = destination[0] or self._readable_prefix(cells)
+            return RejectedLine(line, broken.column.value, shown(text_of(broken.cell)), broken.reason, prefix)
         if earlier != line:
             value = " ".join(part for part in destination if part)
-            return RejectedLine(line, "duplicate", value, f"The line repeats line {earlier}.")
+            return RejectedLine(line, "duplicate", value, f"The line repeats line {earlier}.", destination[0])
         return PriceLine(line, *destination, cost, currency, effective_from, effective_to)
 
     def _destination(self, cells: Sequence[Cell]) -> tuple[str, str, str]:
         columns = self._columns
         prefix = self._prefix(cells) if Column.PREFIX in columns else ""
         if Column.MCC_MNC in columns:
-            mcc, mnc = self._cell(cells, Column.MCC_MNC, read_mcc_mnc, blame=Column.MCC) or ("", "")
+            mcc, mnc = self._cell(cells, Column.MCC_MNC, read_mcc_mnc, blame=Column.MCC)
         else:
             mcc = self._cell(cells, Column.MCC, read_mcc) if Column.MCC in columns else ""
             mnc = self._cell(cells, Column.MNC, read_mnc) if Column.MNC in columns else ""
@@ -98,32 +101,38 @@ class PriceReader:
         national = text_of(self._at(cells, Column.PREFIX))
         if national and not country:
             raise _Rejection(Column.PREFIX, "", "The country code is blank.")
-        return self._read(f"{country}{national}", Column.PREFIX, read_prefix)
+        try:
+            return read_prefix(f"{country}{national}")
+        except Fault as fault:
+            raise _Rejection(Column.PREFIX, f"{country}{national}", str(fault)) from None
+
+    def _readable_prefix(self, cells: Sequence[Cell]) -> str:
+        try:
+            return self._prefix(cells) if Column.PREFIX in self._columns else ""
+        except _Rejection:
+            return ""
 
     def _of_mcc(self, mcc: str) -> str:
-        return self._read(mcc, Column.MCC, lambda _: prefix_of_mcc(mcc))
+        try:
+            return prefix_of_mcc(mcc)
+        except Fault as fault:
+            raise _Rejection(Column.MCC, mcc, str(fault)) from None
 
     def _price(self, cells: Sequence[Cell]) -> tuple[Decimal, str, datetime, datetime | None]:
         columns = self._columns
-        cost = self._cell(cells, Column.COST, lambda cell: read_cost(cell, self._decimal_mark))
+        cost = self._cell(cells, Column.COST, self._read_cost)
         currency = self._cell(cells, Column.CURRENCY, read_currency) if Column.CURRENCY in columns else ""
         start = end = None
         if Column.EFFECTIVE_FROM in columns:
-            start = self._cell(cells, Column.EFFECTIVE_FROM, self._start)
+            start = self._cell(cells, Column.EFFECTIVE_FROM, self._read_start)
         effective_from = start or self._effective_from
         if Column.EFFECTIVE_TO in columns:
-            end = self._cell(cells, Column.EFFECTIVE_TO, self._end)
+            end = self._cell(cells, Column.EFFECTIVE_TO, self._read_end)
             if end and end <= effective_from:
                 self._refuse_end(cells, "The price ends before it begins.")
             if end and end <= self._now:
                 self._refuse_end(cells, "The price is already over.")
         return cost, currency or self._currency, effective_from, end
-
-    def _start(self, cell: Cell) -> datetime | None:
-        return read_moment(cell, self._date_order, self._epoch, "effective date")
-
-    def _end(self, cell: Cell) -> datetime | None:
-        return read_moment(cell, self._date_order, self._epoch, "end date")
 
     def _refuse_end(self, cells: Sequence[Cell], reason: str) -> None:
         raise _Rejection(Column.EFFECTIVE_TO, self._at(cells, Column.EFFECTIVE_TO), reason)
@@ -135,10 +144,9 @@ class PriceReader:
     def _cell(
         self, cells: Sequence[Cell], column: Column, read: Callable[[Cell], T], *, blame: Column | None = None
     ) -> T:
-        return self._read(self._at(cells, column), blame or column, read)
-
-    def _read(self, cell: Cell, column: Column, read: Callable[[Cell], T]) -> T:
+        index = self._columns[column]
+        cell = cells[index] if index < len(cells) else None
         try:
             return read(cell)
         except Fault as fault:
-            raise _Rejection(column, cell, str(fault)) from None
+            raise _Rejection(blame or column, cell, str(fault)) from None
