@@ -94,12 +94,16 @@ class RuleForm(RuleModelForm):
 
     def _post_clean(self) -> None:
         """Check all that Django checks but the constraints: the action's guards name the rules concerned."""
-        exclude = self._get_validation_exclusions()
         self.instance = construct_instance(self, self.instance)
+        shown = self.fields.keys() - self.errors.keys()
         try:
-            self.instance.full_clean(exclude=exclude, validate_unique=False, validate_constraints=False)
+            self.instance.full_clean(
+                exclude={field.name for field in RoutingRule._meta.fields} - shown,
+                validate_unique=False,
+                validate_constraints=False,
+            )
         except ValidationError as error:
-            self._update_errors(error)
+            self.add_error(None, error)
 
     @property
     def is_edit(self) -> bool:

@@ -18,8 +18,9 @@ from operators.errors import OperatorError, PreconditionFailed
 from routing.admin.ratesheets import badges, wording
 from routing.admin.ratesheets.forms import ApplyForm, ConfirmForm, UndoForm
 from routing.admin.ratesheets.lines import Shown
-from routing.admin.ratesheets.page import about_operator, sheet_or_404, sheet_url
+from routing.admin.ratesheets.page import sheet_or_404, sheet_url
 from routing.admin.ratesheets.showing import SheetPage
+from routing.admin.rules.page import about_operator
 from routing.errors import RateChangeUnconfirmed, RateSheetTouched
 from routing.imports.applying import apply_sheet
 from routing.imports.undoing import undo_sheet

@@ -16,8 +16,8 @@ from django.utils.safestring import SafeString
 from operators.admin.base import BoundedPaginator, TypedAdmin
 from operators.models import Operator
 from routing.admin.ratesheets import badges
-from routing.admin.ratesheets.page import about_operator
 from routing.admin.rules.filters import OperatorFilter, chosen_operator
+from routing.admin.rules.page import about_operator
 from routing.models import LineKind, RateSheet
 
 # How a sheet is read, which no list shows, is most of its row.

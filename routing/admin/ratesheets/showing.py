@@ -17,7 +17,8 @@ from operators.errors import OperatorError
 from routing.admin.ratesheets import badges, wording
 from routing.admin.ratesheets.forms import ApplyForm, ReadingForm
 from routing.admin.ratesheets.lines import Shown, biggest_changes, chosen_kind, lines_page, tiles
-from routing.admin.ratesheets.page import about_operator, sheet_or_404
+from routing.admin.ratesheets.page import sheet_or_404
+from routing.admin.rules.page import about_operator
 from routing.models import RateSheet, SheetStatus
 
 # Of the others, what an earlier preview said does not count any more.

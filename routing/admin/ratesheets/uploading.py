@@ -17,8 +17,9 @@ from operators.errors import InvalidPayload, OperatorError
 from operators.models import Operator
 from routing.admin.ratesheets.forms import TOO_LARGE, UploadForm
 from routing.admin.ratesheets.intake import SheetIntake
-from routing.admin.ratesheets.page import about_operator, sheet_url
+from routing.admin.ratesheets.page import sheet_url
 from routing.admin.rules.filters import chosen_operator
+from routing.admin.rules.page import about_operator
 from routing.imports.preview import preview_sheet
 from routing.imports.uploading import upload_sheet
 from routing.models import RateSheet

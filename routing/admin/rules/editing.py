@@ -16,12 +16,12 @@ from django.utils.html import format_html
 
 from operators.admin.badges import moment
 from operators.admin.base import TypedAdmin, actor_of, parse_uuid
-from operators.admin.page import answer_with, header_of
+from operators.admin.page import answer_with
 from operators.errors import OperatorError, PreconditionFailed
 from operators.models import Operator
 from routing import actions
 from routing.admin.rules import badges
-from routing.admin.rules.meanwhile import changes_since, rule_or_404
+from routing.admin.rules.page import about_operator, changes_since, rule_or_404
 from routing.errors import RoutingRuleConflict
 from routing.forms import RuleForm
 from routing.models import RoutingRule
@@ -154,13 +154,11 @@ class EditPage(TypedAdmin[RoutingRule]):
 
     def _about(self, request: HttpRequest, rule: RoutingRule) -> dict[str, Any]:
         """Build what the page tells of the rule and of its operator beside the form."""
-        about: dict[str, Any] = {
+        return {
             "rule_badge": badges.state_badge(rule, timezone.now()),
             "changed": moment(rule.updated_at),
+            **about_operator(request, rule.operator),
         }
-        if request.user.has_perm("operators.view_operator"):
-            about |= {"operator": rule.operator, **header_of(request, rule.operator)}
-        return about
 
     def _after_save(self, request: HttpRequest, rule: RoutingRule, *, is_new: bool) -> HttpResponse:
         change = reverse("admin:routing_routingrule_change", args=[rule.pk])

@@ -13,7 +13,7 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.forms import Media
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -23,12 +23,12 @@ from django.utils.safestring import SafeString
 from operators.admin.badges import moment, status_badge
 from operators.admin.base import BoundedPaginator, TypedAdmin, actor_of
 from operators.admin.listing import OperatorChangeList
-from operators.admin.page import find_operator, header_of
 from operators.errors import OperatorError
 from operators.models import Operator, Status
 from routing.admin.rules import badges
 from routing.admin.rules.bulk import BULK_MOVES, MOST_AT_ONCE, Move
 from routing.admin.rules.filters import CurrencyFilter, OperatorFilter, StateFilter, chosen_operator
+from routing.admin.rules.page import about_operator
 from routing.models import RoutingRule
 
 MOST_OPERATORS: Final = 200
@@ -129,14 +129,9 @@ class ListPage(TypedAdmin[RoutingRule]):
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         context: dict[str, Any] = {"title": "Routing rules"}
-        if (pk := chosen_operator(request)) and request.user.has_perm("operators.view_operator"):
-            try:
-                operator = find_operator(str(pk))
-            except Http404:
-                pass
-            else:
-                title = f"Routes of {operator.name}"
-                context |= {"title": title, "operator": operator, **header_of(request, operator)}
+        pk = chosen_operator(request)
+        if operator := Operator.objects.filter(pk=pk).first() if pk else None:
+            context |= {"title": f"Routes of {operator.name}", **about_operator(request, operator)}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def get_search_results(

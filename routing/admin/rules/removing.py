@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from operators.admin.base import TypedAdmin, actor_of
-from operators.admin.page import answer_with, header_of, page_url
+from operators.admin.page import answer_with, page_url
 from operators.errors import OperatorError, PreconditionFailed
 from operators.forms import ReasonForm
 from routing import actions
 from routing.admin.rules import badges
-from routing.admin.rules.meanwhile import changes_since, rule_or_404
+from routing.admin.rules.page import about_operator, changes_since, rule_or_404
 from routing.models import RoutingRule
 
 
@@ -76,8 +76,7 @@ class RemovePages(TypedAdmin[RoutingRule]):
             "window": badges.window(rule),
             "rule_badge": badges.state_badge(rule, timezone.now()),
             "form": form,
+            **about_operator(request, rule.operator),
             **extra,
         }
-        if request.user.has_perm("operators.view_operator"):
-            context |= {"operator": rule.operator, **header_of(request, rule.operator)}
         return TemplateResponse(request, "admin/routing/routingrule/delete.html", context)

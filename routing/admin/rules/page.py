@@ -1,15 +1,16 @@
-"""Finding a rule, and what others did to it since a page showed it."""
+"""What all pages about rules share: finding one, its operator's header, and what others did to it meanwhile."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.admin.utils import unquote
-from django.http import Http404
+from django.http import Http404, HttpRequest
 
 from operators.admin.base import parse_uuid
 from operators.admin.history import Change, changes_of
-from operators.models import AuditAction, AuditEntry
+from operators.admin.page import header_of
+from operators.models import AuditAction, AuditEntry, Operator
 from routing.actions import WIRE_NAME, find_rule
 from routing.errors import RuleNotFound
 from routing.models import RoutingRule
@@ -25,6 +26,13 @@ def rule_or_404(object_id: str) -> RoutingRule:
         return find_rule(pk)
     except RuleNotFound:
         raise Http404("There is no such routing rule.") from None
+
+
+def about_operator(request: HttpRequest, operator: Operator) -> dict[str, Any]:
+    """Build the operator's header for who may see it, without its moves: “Delete” here would be the wrong thing's."""
+    if not request.user.has_perm("operators.view_operator"):
+        return {}
+    return {"operator": operator, **header_of(request, operator), "moves": []}
 
 
 def changes_since(rule: RoutingRule, version: int) -> list[Change]:
