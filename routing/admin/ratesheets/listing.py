@@ -46,7 +46,7 @@ class ListPage(TypedAdmin[RateSheet]):
 
     actions = None
     list_display = (
-        "file",
+        "name",
         "carrier",
         "status_now",
         "new",
@@ -101,7 +101,7 @@ class ListPage(TypedAdmin[RateSheet]):
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     @admin.display(description="file")
-    def file(self, sheet: RateSheet) -> str:
+    def name(self, sheet: RateSheet) -> str:
         return sheet.filename
 
     @admin.display(description="operator")
