@@ -16,6 +16,7 @@ _VIEW: Final = frozenset(
         "health.view_healthtransition",
         "health.view_healthwindow",
         "routing.view_routingrule",
+        "routing.view_ratesheet",
         "routing.view_destinationprefix",
     }
 )
@@ -30,6 +31,8 @@ _MANAGE: Final = _VIEW | {
     "routing.add_routingrule",
     "routing.change_routingrule",
     "routing.delete_routingrule",
+    "routing.add_ratesheet",
+    "routing.change_ratesheet",
     "routing.add_destinationprefix",
     "routing.change_destinationprefix",
     "routing.delete_destinationprefix",

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from routing.admin import destinations, rules  # noqa: F401 - importing registers them
+from routing.admin import destinations, ratesheets, rules  # noqa: F401 - importing registers them

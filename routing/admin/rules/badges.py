@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from operators.admin.badges import REMEMBERED, badge
-from routing.models import RoutingRule, RuleState
+from routing.models import RateSheetLine, RoutingRule, RuleState
 
 # Borrowed from the operators' badges: a shape and a tone each.
 TONES: Final = {
@@ -28,8 +28,8 @@ def state_badge(rule: RoutingRule, now: datetime) -> SafeString:
     return badge(TONES[state], state.label.capitalize())
 
 
-def window(rule: RoutingRule) -> SafeString:
-    """Tell from when until when a rule routes; the exact times show on hover."""
+def window(rule: RoutingRule | RateSheetLine) -> SafeString:
+    """Tell from when until when a rule or a price counts; the exact times show on hover."""
     if rule.effective_from is None and rule.effective_to is None:
         return ALWAYS
     return _window(rule.effective_from, rule.effective_to)

@@ -1,0 +1,160 @@
+"""Who may do what with rate sheets in the console."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from operators.models import Operator
+from routing.models import RateSheet, SheetStatus
+from tests.factories import make_operator
+from tests.operators.console import member_of
+from tests.operators.console import page as operator_page
+from tests.routing.imports.cast import applied, previewed, row
+from tests.routing.sheet_pages import ADD, LIST, chosen, page
+
+# Each step of an import is a transaction of its own.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ALL: Final = {"upload", "preview", "discard", "apply", "undo"}
+RIGHTS: Final = {
+    "Viewer": set[str](),
+    "Security officer": set[str](),
+    "Operator manager": ALL,
+    "Administrator": ALL,
+}
+
+
+@pytest.fixture
+def operator() -> Operator:
+    return make_operator(name="Comium")
+
+
+def staff_with(client: Client, *rights: str) -> Client:
+    """Log in somebody who has just these rights on rate sheets and may see operators."""
+    user = get_user_model().objects.create_user("somebody", is_staff=True)
+    names = [*(f"{right}_ratesheet" for right in rights), "view_operator"]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(user)
+    return client
+
+
+def knock(client: Client, door: str, operator: Operator) -> tuple[int, bool]:
+    """Try to do something, and tell the answer and whether it happened."""
+    if door == "upload":
+        status = client.post(ADD, chosen(operator)).status_code
+        return status, RateSheet.objects.exists()
+    sheet = applied(operator, row("+44", "1")) if door == "undo" else previewed(operator, row("+44", "1"))
+    assert sheet.previewed_at
+    status = client.post(page(door, sheet), {"seen": sheet.previewed_at.isoformat()}).status_code
+    now = RateSheet.objects.filter(pk=sheet.pk).first()
+    happened = {
+        "preview": now is not None and now.previewed_at != sheet.previewed_at,
+        "discard": now is None,
+        "apply": now is not None and now.status == SheetStatus.APPLIED,
+        "undo": now is not None and now.status == SheetStatus.UNDONE,
+    }
+    return status, happened[door]
+
+
+@pytest.mark.parametrize("door", sorted(ALL))
+@pytest.mark.parametrize("group", RIGHTS)
+def test_it_opens_each_door_to_those_who_may(group: str, door: str, operator: Operator) -> None:
+    may = door in RIGHTS[group]
+
+    assert knock(member_of(group), door, operator) == ((302, True) if may else (403, False))
+
+
+@pytest.mark.parametrize("group", RIGHTS)
+def test_it_shows_sheets_to_every_group_and_buttons_to_who_may(group: str, operator: Operator) -> None:
+    client, may = member_of(group), bool(RIGHTS[group])
+    done, open_sheet = applied(operator, row("+44", "1")), previewed(operator, row("+44", "2"), row("x", "1"))
+
+    shown = client.get(page("change", open_sheet)).content.decode()
+    for button in ('value="Preview again"', ">Throw away</button>", 'value="Apply 1 price, leave 1 line out"'):
+        assert (button in shown) == may
+    assert ("Undo this import" in client.get(page("change", done)).content.decode()) == may
+    assert ("Import rate sheet" in client.get(LIST).content.decode()) == may
+    assert client.get(ADD).status_code == (200 if may else 403)
+    assert client.get(page("undo", done)).status_code == (200 if may else 403)
+    for name in ("progress", "rejected"):
+        assert client.get(page(name, open_sheet)).status_code == 200
+    assert ">Rate sheets</a>" in client.get(operator_page("change", operator)).content.decode()
+
+
+@pytest.mark.parametrize("door", sorted(ALL))
+def test_who_may_add_but_not_change_uploads_and_previews_and_applies_nothing(
+    client: Client, door: str, operator: Operator
+) -> None:
+    client = staff_with(client, "view", "add")
+
+    may = door in {"upload", "preview", "discard"}
+    assert knock(client, door, operator) == ((302, True) if may else (403, False))
+
+
+def test_who_may_add_but_not_change_sees_the_preview_and_no_button(client: Client, operator: Operator) -> None:
+    client = staff_with(client, "view", "add")
+    done, open_sheet = applied(operator, row("+44", "1")), previewed(operator, row("+44", "2"))
+
+    html = client.get(page("change", open_sheet)).content.decode()
+
+    assert "You may preview sheets, not apply them" in html
+    assert 'value="Preview again"' in html
+    assert "Apply 1 price" not in html
+    assert "Undo this import" not in client.get(page("change", done)).content.decode()
+
+
+@pytest.mark.parametrize("door", sorted(ALL))
+def test_who_may_change_but_not_add_applies_and_undoes_alone(client: Client, door: str, operator: Operator) -> None:
+    client = staff_with(client, "view", "change")
+
+    may = door in {"apply", "undo"}
+    assert knock(client, door, operator) == ((302, True) if may else (403, False))
+
+
+def test_who_may_not_see_sheets_uploads_none(client: Client, operator: Operator) -> None:
+    client = staff_with(client, "add")
+
+    assert knock(client, "upload", operator) == (403, False)
+
+
+def test_it_shows_nothing_to_staff_without_rights(client: Client, operator: Operator) -> None:
+    client = staff_with(client)
+    sheet = applied(operator, row("+44", "1"))
+
+    names = ("change", "progress", "rejected", "undo", "history")
+    for url in (LIST, ADD, *(page(name, sheet) for name in names)):
+        assert client.get(url).status_code == 403
+    assert ">Rate sheets</a>" not in client.get(operator_page("change", operator)).content.decode()
+
+
+def test_it_shows_sheets_without_the_operators_pages_to_who_may_see_sheets_alone(
+    client: Client, operator: Operator
+) -> None:
+    sheet = applied(operator, row("+44", "1"))
+    user = get_user_model().objects.create_user("somebody", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_ratesheet"))
+    client.force_login(user)
+
+    for url in (f"{LIST}?operator={operator.pk}", page("change", sheet)):
+        html = client.get(url).content.decode()
+        assert "Comium" in html
+        assert operator_page("history", operator) not in html
+        assert "/admin/routing/routingrule/" not in html
+
+
+def test_it_sends_strangers_to_the_login(client: Client, operator: Operator) -> None:
+    sheet = applied(operator, row("+44", "1"))
+
+    for url in (LIST, ADD, *(page(name, sheet) for name in ("change", "progress", "rejected", "undo"))):
+        response = client.get(url)
+        assert response.status_code == 302
+        assert response["Location"].startswith("/admin/login/")
+    for name in ("preview", "apply", "undo", "discard"):
+        assert client.post(page(name, sheet))["Location"].startswith("/admin/login/")
+    assert client.post(ADD, chosen(operator))["Location"].startswith("/admin/login/")
+    assert RateSheet.objects.get().status == SheetStatus.APPLIED
