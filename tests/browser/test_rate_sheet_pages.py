@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 from django.conf import settings
@@ -34,6 +34,7 @@ NARROW: Final = 390
 @pytest.fixture
 def visit(browser: Browser, live_server: LiveServer, request: pytest.FixtureRequest) -> Iterator[Visit]:
     get_user_model().objects.create_superuser("dora", password="a-long-pass-phrase")
+    scheme: Literal["light", "dark"]
     scheme, has_scripts = getattr(request, "param", ("light", True))
     context = browser.new_context(
         color_scheme=scheme, viewport={"width": 1440, "height": 900}, java_script_enabled=has_scripts

@@ -186,7 +186,7 @@ def test_it_names_the_wrong_field_and_keeps_what_was_typed(
     staff_client: Client, field: str, wrong: Any, status: int, message: str
 ) -> None:
     operator = make_operator()
-    right = {"currency": "EUR", "effective_from": "2126-12-01T00:00", "is_full": "on"}
+    right: dict[str, Any] = {"currency": "EUR", "effective_from": "2126-12-01T00:00", "is_full": "on"}
 
     def typed() -> dict[str, Any]:
         if isinstance(wrong, bytes):
@@ -258,7 +258,7 @@ def test_it_reads_next_to_nothing_of_a_gigabyte(staff_client: Client) -> None:
         CONTENT_LENGTH=str(1024**3),
     )
 
-    form = response.context["form"]  # type: ignore[attr-defined]
+    form = response.context["form"]
     assert response.status_code == 413
     assert form["operator"].value() == str(operator.pk)
     assert list(form.errors) == ["file"]

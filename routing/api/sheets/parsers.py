@@ -13,7 +13,7 @@ from django.http import QueryDict
 from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 
-from config.parsers import PayloadTooLarge
+from operators.api.parsers import PayloadTooLarge
 from operators.errors import FieldProblem, InvalidPayload
 from routing.ratesheets.limits import MOST_BYTES
 from routing.ratesheets.lines import ColumnMap

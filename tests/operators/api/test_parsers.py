@@ -11,8 +11,8 @@ from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
 from rest_framework.views import APIView
 
-from config.parsers import MAX_DEPTH, StrictJSONParser
 from config.problems import flatten
+from operators.api.parsers import MAX_DEPTH, StrictJSONParser
 
 
 def parse(body: bytes, media_type: str = "application/json") -> dict[str, Any]:
