@@ -81,7 +81,8 @@ class HasScope(BasePermission):
         caller: object = request.user
         if not isinstance(caller, Caller):
             return False
-        wanted = ADMIN_SCOPE if request.method not in SAFE_METHODS else READ_SCOPE
+        is_read = request.method in SAFE_METHODS or getattr(view, "changes_nothing", False)
+        wanted = READ_SCOPE if is_read else ADMIN_SCOPE
         if caller.scopes.isdisjoint({ADMIN_SCOPE, wanted}):
             raise InsufficientScope(wanted)
         return True

@@ -139,6 +139,7 @@ class Generator(SchemaGenerator):
             {"name": "Health", "description": "What the binds report, and what staff decide about it."},
             {"name": "Destination prefixes", "description": "Which country and network a number range belongs to."},
             {"name": "Routing rules", "description": "Which operator carries which destination, and at what price."},
+            {"name": "Routes", "description": "Who carries a number, and why not the others."},
             {"name": "Rate sheets", "description": "Carriers' prices, imported as a whole and taken back as a whole."},
         ]
         schemas = document["components"]["schemas"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest, HttpResponse
@@ -63,6 +64,13 @@ class ReadOnlyAdmin(TypedAdmin[M]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: M | None = None) -> list[str] | tuple[Any, ...]:
         return self.readonly_fields or [field.name for field in self.model._meta.fields]
+
+
+class OperatorSelect(AutocompleteSelect):
+    """Search operators; Django's own fails on a value that is no UUID when it looks for its name."""
+
+    def optgroups(self, name: str, value: Sequence[str], attrs: dict[str, Any] | None = None) -> Any:
+        return super().optgroups(name, [each for each in value if parse_uuid(each)], attrs)
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -7,7 +7,6 @@ from typing import Any, Final
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from operators import actions
 from operators.admin import badges
-from operators.admin.base import TypedAdmin, actor_of
+from operators.admin.base import OperatorSelect, TypedAdmin, actor_of
 from operators.admin.history import changes_of
 from operators.admin.merging import entries_since, rebase
 from operators.admin.page import answer_with, find_operator, header_of, page_url
@@ -38,7 +37,7 @@ PEOPLE: Final = ("Contacts & notes", {"fields": ("contacts", "notes")})
 REASON: Final = ("This change", {"fields": ("reason", "expected_version")})
 
 
-class BackupSelect(AutocompleteSelect):
+class BackupSelect(OperatorSelect):
     """Search operators, leaving out the one that is being edited."""
 
     def __init__(self, operator: Operator | None, *args: Any, **kwargs: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,10 +10,9 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 
-from operators.admin.base import parse_uuid
+from operators.admin.base import OperatorSelect
 from operators.models import Operator
 from operators.validators import validate_prefix
 from routing.destinations import country_name
@@ -22,13 +21,6 @@ from routing.models import RoutingRule
 # The form in which browsers send and take the value of such an input, and the date alone for addresses typed by hand.
 LOCAL_FORMAT: Final = "%Y-%m-%dT%H:%M"
 LOCAL_FORMATS: Final = (LOCAL_FORMAT, f"{LOCAL_FORMAT}:%S", "%Y-%m-%d")
-
-
-class OperatorSelect(AutocompleteSelect):
-    """Search operators; Django's own fails on an address with a value that is no UUID when it looks for its name."""
-
-    def optgroups(self, name: str, value: Sequence[str], attrs: dict[str, Any] | None = None) -> Any:
-        return super().optgroups(name, [each for each in value if parse_uuid(each)], attrs)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from routing.api.destinations import views as destinations
+from routing.api.resolve import views as resolve
 from routing.api.rules import views as rules
 from routing.api.sheets import views as sheets
 
@@ -17,5 +18,9 @@ admin: list[URLPattern] = [
     path("operators/<uuid:operator_id>/rate-sheets", sheets.OperatorRateSheets.as_view(), name="operator-rate-sheets"),
     path("rate-sheets/<uuid:sheet_id>", sheets.RateSheetDetail.as_view(), name="rate-sheet"),
     path("rate-sheets/<uuid:sheet_id>/undo", sheets.RateSheetUndo.as_view(), name="rate-sheet-undo"),
+    path("routes/resolve", resolve.RouteResolve.as_view(), name="route-resolve"),
+    path("routes/resolve-many", resolve.RouteResolveMany.as_view(), name="route-resolve-many"),
 ]
-internal: list[URLPattern] = []
+internal: list[URLPattern] = [
+    path("routes/resolve", resolve.RouteResolveInternal.as_view(), name="route-resolve-internal"),
+]

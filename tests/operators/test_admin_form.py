@@ -288,3 +288,10 @@ def test_it_stores_no_value_in_djangos_own_log(staff_client: Client) -> None:
     staff_client.post(page("change", operator), typed(operator, password="n3w-pass"))
 
     assert not LogEntry.objects.exists()
+
+
+def test_it_refuses_a_backup_that_is_no_id_at_its_field(staff_client: Client) -> None:
+    response = staff_client.post(f"{LIST}add/", typed(backup_operator="nonsense"))
+
+    assert response.status_code == 200
+    assert "backup_operator" in response.context["adminform"].form.errors

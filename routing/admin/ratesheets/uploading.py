@@ -5,14 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
-from operators.admin.base import TypedAdmin, actor_of
+from operators.admin.base import OperatorSelect, TypedAdmin, actor_of
 from operators.errors import InvalidPayload, OperatorError
 from operators.models import Operator
 from routing.admin.ratesheets.forms import TOO_LARGE, UploadForm
@@ -80,7 +79,7 @@ class UploadPage(TypedAdmin[RateSheet]):
     def _form(self, *args: Any, **kwargs: Any) -> UploadForm:
         form = UploadForm(*args, **kwargs)
         field = form.fields["operator"]
-        widget = AutocompleteSelect(RateSheet._meta.get_field("operator"), self.admin_site)
+        widget = OperatorSelect(RateSheet._meta.get_field("operator"), self.admin_site)
         widget.choices = field.widget.choices
         field.widget = widget
         return form

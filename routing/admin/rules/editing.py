@@ -7,7 +7,6 @@ from typing import Any, Final
 from django.contrib import messages
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
@@ -15,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from operators.admin.badges import moment
-from operators.admin.base import TypedAdmin, actor_of, parse_uuid
+from operators.admin.base import OperatorSelect, TypedAdmin, actor_of, parse_uuid
 from operators.admin.page import answer_with
 from operators.errors import OperatorError, PreconditionFailed
 from operators.models import Operator
@@ -59,7 +58,7 @@ class EditPage(TypedAdmin[RoutingRule]):
             del form.base_fields[name]
         if operator := form.base_fields.get("operator"):
             field = RoutingRule._meta.get_field("operator")
-            operator.widget = AutocompleteSelect(field, self.admin_site, choices=operator.widget.choices)
+            operator.widget = OperatorSelect(field, self.admin_site, choices=operator.widget.choices)
         return form
 
     def changeform_view(

@@ -1,0 +1,3 @@
+"""Who carries a number, over REST."""
+
+from __future__ import annotations
