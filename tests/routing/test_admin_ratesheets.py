@@ -186,7 +186,7 @@ def test_it_names_the_wrong_field_and_keeps_what_was_typed(
     staff_client: Client, field: str, wrong: Any, status: int, message: str
 ) -> None:
     operator = make_operator()
-    right = {"currency": "EUR", "effective_from": "2126-12-01T00:00", "is_full": "on"}
+    right: dict[str, Any] = {"currency": "EUR", "effective_from": "2126-12-01T00:00", "is_full": "on"}
 
     def typed() -> dict[str, Any]:
         if isinstance(wrong, bytes):
@@ -258,7 +258,7 @@ def test_it_reads_next_to_nothing_of_a_gigabyte(staff_client: Client) -> None:
         CONTENT_LENGTH=str(1024**3),
     )
 
-    form = response.context["form"]  # type: ignore[attr-defined]
+    form = response.context["form"]
     assert response.status_code == 413
     assert form["operator"].value() == str(operator.pk)
     assert list(form.errors) == ["file"]
@@ -527,6 +527,20 @@ def test_it_asks_again_where_prices_move_far(staff_client: Client) -> None:
     done = staff_client.post(page("apply", sheet), {**sent, "confirming": "yes", "confirm": "on"})
     assert (done.status_code, done["Location"]) == (302, page("change", sheet))
     assert AuditEntry.objects.get(action="import_rate_sheet").reason == "OPS-7"
+
+
+def test_it_asks_again_where_a_price_comes_from_nothing_or_changes_its_currency(staff_client: Client) -> None:
+    operator = make_operator()
+    make_rule(operator, prefix="+4477", cost_per_segment=Decimal("0.0415"), currency="USD")
+    make_rule(operator, prefix="+4476", cost_per_segment=Decimal(0))
+    sheet = previewed(operator, row("+4477", "0.0415"), row("+4476", "0.05"))
+
+    response = staff_client.post(page("apply", sheet), applying(staff_client, sheet))
+
+    text = text_of(response)
+    assert "2 prices change by more than 30 %, or change their currency." in text
+    assert "+4477 0.0415 USD 0.0415 EUR other currency" in text
+    assert "+4476 0.0000 EUR 0.0500 EUR from nothing" in text
 
 
 def test_it_applies_no_other_preview_than_the_one_that_was_seen(staff_client: Client) -> None:
