@@ -17,7 +17,7 @@ from routing.actions import WIRE_NAME
 from routing.errors import MOST_LISTED, RateChangeUnconfirmed
 from routing.imports.locking import hold_rules, lock_sheet
 from routing.imports.profiles import remember
-from routing.imports.steps import allow_long, step
+from routing.imports.steps import allow_long, join_as_sets, step
 from routing.models import (
     LineKind,
     RateSheet,
@@ -51,14 +51,15 @@ _TOUCH: Final = f"""
 _KEEP: Final = f"""
     INSERT INTO {_ENDING} (sheet_id, rule_id, is_superseded, effective_to, updated_by, updated_at)
     SELECT %(sheet)s, rule.id, touched.is_superseded, rule.effective_to, rule.updated_by, rule.updated_at
-    FROM sheet_touched AS touched JOIN {_RULE} AS rule ON rule.id = touched.rule_id
+    FROM sheet_touched AS touched JOIN {_RULE} AS rule
+        ON rule.id = touched.rule_id AND rule.operator_id = %(operator)s
 """  # noqa: S608
 _END: Final = f"""
     UPDATE {_RULE} AS rule
     SET active = NOT touched.is_superseded,
         effective_to = CASE WHEN touched.is_superseded THEN rule.effective_to ELSE touched.at END,
         version = rule.version + 1, updated_by = %(actor)s, updated_at = %(now)s
-    FROM sheet_touched AS touched WHERE rule.id = touched.rule_id
+    FROM sheet_touched AS touched WHERE rule.id = touched.rule_id AND rule.operator_id = %(operator)s
 """  # noqa: S608
 # A new rule takes its place among the operator's others from the first rule that it replaces.
 _INSERT: Final = f"""
@@ -72,7 +73,8 @@ _INSERT: Final = f"""
         true, %(sheet)s, 1, %(actor)s, %(actor)s, %(now)s, %(now)s
     FROM {_LINE} AS line LEFT JOIN (
         SELECT DISTINCT ON (touched.line_id) touched.line_id, rule.priority, rule.weight
-        FROM sheet_touched AS touched JOIN {_RULE} AS rule ON rule.id = touched.rule_id
+        FROM sheet_touched AS touched JOIN {_RULE} AS rule
+            ON rule.id = touched.rule_id AND rule.operator_id = %(operator)s
         ORDER BY touched.line_id, touched.effective_from NULLS FIRST
     ) AS replaced ON replaced.line_id = line.id
     WHERE line.sheet_id = %(sheet)s AND line.writes
@@ -138,6 +140,7 @@ def _write_rules(sheet: RateSheet) -> None:
         "priority": RoutingRule._meta.get_field("priority").default,
         "weight": RoutingRule._meta.get_field("weight").default,
     }
+    join_as_sets()
     with connection.cursor() as cursor:
         cursor.execute(_TOUCH, values)
         cursor.execute("ANALYZE sheet_touched")

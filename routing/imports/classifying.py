@@ -10,6 +10,7 @@ from django.db import connection
 
 from routing.imports.countries import reject_strangers
 from routing.imports.staging import STAGE
+from routing.imports.steps import join_as_sets
 from routing.models import LineKind, RateSheet, RateSheetLine, RoutingRule
 
 RULES: Final = "pg_temp.sheet_rules"
@@ -93,6 +94,7 @@ def classify(sheet: RateSheet, now: datetime) -> None:
         cursor.execute(_LOAD_RULES, [sheet.operator_id])
         cursor.execute(f"ANALYZE {RULES}")
         reject_strangers(cursor)
+        join_as_sets()
         cursor.execute(_CLASSIFY, {"sheet": sheet.pk})
         cursor.execute(_FACTS, [now])
         earliest, backdated, bounded = cursor.fetchone()

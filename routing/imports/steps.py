@@ -66,3 +66,12 @@ def allow_long() -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'")
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+
+
+def join_as_sets() -> None:
+    """Let the statements of this transaction join whole tables, not row by row.
+
+    The lines of a sheet are newer than any statistics, and what is taken for a few rows would be looked up one by one.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_nestloop = off")

@@ -6,7 +6,6 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from operators.actors import Actor
@@ -16,7 +15,7 @@ from operators.models import AuditAction
 from routing.actions import WIRE_NAME
 from routing.errors import MOST_LISTED, RateSheetTouched
 from routing.imports.locking import hold_rules, lock_sheet
-from routing.imports.steps import allow_long, step
+from routing.imports.steps import allow_long, join_as_sets, step
 from routing.models import RateSheet, RateSheetEnding, RoutingRule, SheetStatus
 
 _RULE: Final = RoutingRule._meta.db_table
@@ -30,17 +29,30 @@ _RESTORE: Final = f"""
     SET active = true, effective_to = ending.effective_to, version = rule.version + 1,
         updated_by = ending.updated_by, updated_at = ending.updated_at
     FROM {_ENDING} AS ending
-    WHERE ending.sheet_id = %(sheet)s AND rule.id = ending.rule_id
+    WHERE ending.sheet_id = %(sheet)s AND rule.id = ending.rule_id AND rule.operator_id = %(operator)s
 """  # noqa: S608
-# Rules of others that have moved in where the sheet made room.
-_IN_THE_WAY: Final = f"""
+# What is not as the sheet left it: what it made, what it ended, and rules of others in the room that it made.
+_TOUCHED: Final = f"""
+    SELECT id FROM {_RULE} WHERE rate_sheet_id = %(sheet)s AND updated_at <> %(applied)s
+    UNION
+    SELECT rule.id
+    FROM {_ENDING} AS ending JOIN {_RULE} AS rule ON rule.id = ending.rule_id AND rule.operator_id = %(operator)s
+    WHERE ending.sheet_id = %(sheet)s AND rule.updated_at <> %(applied)s
+    UNION
     SELECT other.id
     FROM {_ENDING} AS ending
-    JOIN {_RULE} AS rule ON rule.id = ending.rule_id
-    JOIN {_RULE} AS other ON other.operator_id = rule.operator_id AND other.active AND other.id <> rule.id
+    JOIN {_RULE} AS rule ON rule.id = ending.rule_id AND rule.operator_id = %(operator)s
+    JOIN {_RULE} AS other ON other.operator_id = %(operator)s AND other.active AND other.id <> rule.id
         AND other.prefix = rule.prefix AND other.mcc = rule.mcc AND other.mnc = rule.mnc
         AND tstzrange(other.effective_from, other.effective_to) && tstzrange(rule.effective_from, ending.effective_to)
     WHERE ending.sheet_id = %(sheet)s AND other.rate_sheet_id IS DISTINCT FROM %(sheet)s
+"""  # noqa: S608
+_THERE: Final = f"""
+    SELECT (SELECT count(*) FROM {_RULE} WHERE rate_sheet_id = %(sheet)s) + (
+        SELECT count(*)
+        FROM {_ENDING} AS ending JOIN {_RULE} AS rule ON rule.id = ending.rule_id AND rule.operator_id = %(operator)s
+        WHERE ending.sheet_id = %(sheet)s
+    )
 """  # noqa: S608
 
 
@@ -61,10 +73,11 @@ def undo_sheet(*, actor: Actor, sheet_id: UUID, reason: str = "") -> RateSheet:
         sheet = lock_sheet(sheet_id)
         if sheet.status != SheetStatus.APPLIED:
             raise PreconditionFailed(f"The sheet is {sheet.status}; only what was applied can be undone.")
+        join_as_sets()
         _refuse_touched(sheet)
         with connection.cursor() as cursor:
             cursor.execute(_DELETE, {"sheet": sheet.pk})
-            cursor.execute(_RESTORE, {"sheet": sheet.pk})
+            cursor.execute(_RESTORE, {"sheet": sheet.pk, "operator": sheet.operator_id})
         if sheet.counts["made"] or sheet.counts["touched"]:
             operator = lock_operator(sheet.operator_id)
             change = {WIRE_NAME: (sheet.in_words(), None)}
@@ -77,14 +90,13 @@ def undo_sheet(*, actor: Actor, sheet_id: UUID, reason: str = "") -> RateSheet:
 
 def _refuse_touched(sheet: RateSheet) -> None:
     """Raise RateSheetTouched unless every rule is there and as the sheet left it, with its old place free."""
-    endings = RateSheetEnding.objects.filter(sheet=sheet).values("rule_id")
-    concerned = RoutingRule.objects.filter(Q(rate_sheet=sheet) | Q(pk__in=endings))
+    values = {"sheet": sheet.pk, "operator": sheet.operator_id, "applied": sheet.applied_at}
     with connection.cursor() as cursor:
-        cursor.execute(_IN_THE_WAY, {"sheet": sheet.pk})
-        in_the_way = [rule_id for (rule_id,) in cursor.fetchall()]
-    changed = concerned.exclude(Q(updated_at=sheet.applied_at))
-    touched = RoutingRule.objects.filter(Q(pk__in=changed.values("pk")) | Q(pk__in=in_the_way))
-    total = touched.count()
-    gone = sheet.counts["made"] + sheet.counts["touched"] - concerned.count()
-    if total or gone:
-        raise RateSheetTouched(rules=list(touched.order_by("prefix", "id")[:MOST_LISTED]), total=total, gone=gone)
+        cursor.execute(_TOUCHED, values)
+        touched = [rule_id for (rule_id,) in cursor.fetchall()]
+        cursor.execute(_THERE, values)
+        [there] = cursor.fetchone()
+    gone = sheet.counts["made"] + sheet.counts["touched"] - there
+    if touched or gone:
+        rules = RoutingRule.objects.filter(pk__in=touched).order_by("prefix", "id")
+        raise RateSheetTouched(rules=list(rules[:MOST_LISTED]), total=len(touched), gone=gone)

@@ -6,7 +6,11 @@ import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+<<<<<<< .merge_file_vQ0AHx
 from typing import Final, Literal
+=======
+from typing import Any, Final
+>>>>>>> .merge_file_8FdqGg
 
 import pytest
 from django.conf import settings
@@ -34,11 +38,16 @@ NARROW: Final = 390
 @pytest.fixture
 def visit(browser: Browser, live_server: LiveServer, request: pytest.FixtureRequest) -> Iterator[Visit]:
     get_user_model().objects.create_superuser("dora", password="a-long-pass-phrase")
+<<<<<<< .merge_file_vQ0AHx
     scheme: Literal["light", "dark"]
     scheme, has_scripts = getattr(request, "param", ("light", True))
     context = browser.new_context(
         color_scheme=scheme, viewport={"width": 1440, "height": 900}, java_script_enabled=has_scripts
     )
+=======
+    asked: dict[str, Any] = getattr(request, "param", {})
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, **asked)
+>>>>>>> .merge_file_8FdqGg
     yield Visit(context, live_server.url)
     context.close()
 
@@ -64,7 +73,7 @@ def shot(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}-{scheme}.png", full_page=True)
 
 
-@pytest.mark.parametrize("visit", [("light", True), ("light", False)], indirect=True)
+@pytest.mark.parametrize("visit", [{"color_scheme": "light"}, {"java_script_enabled": False}], indirect=True)
 def test_it_brings_a_sheet_in_and_takes_it_back(visit: Visit, operator: Operator) -> None:
     log_in(visit)
     page = upload(visit, operator, CSV)
@@ -158,7 +167,7 @@ def test_it_counts_the_lines_while_they_are_read(visit: Visit, operator: Operato
     assert visit.complaints == []
 
 
-@pytest.mark.parametrize("visit", [("light", True), ("dark", True)], indirect=True)
+@pytest.mark.parametrize("visit", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
 def test_it_keeps_to_the_policy_and_within_any_width(visit: Visit, operator: Operator, tmp_path: Path) -> None:
     for number, cost in enumerate(("0.0400", "0.0500", "0.0415", "0.0300")):
         make_rule(operator, prefix=f"+447{number}", cost_per_segment=Decimal(cost))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -54,3 +55,8 @@ def applying(client: Client, sheet: RateSheet, **changes: Any) -> dict[str, Any]
     """Build what a browser sends when somebody applies what the sheet's page shows."""
     form = client.get(page("change", sheet)).context["applying"]
     return {"seen": form["seen"].value(), "reason": "", **changes}
+
+
+def text_of(response: Any) -> str:
+    """What a person reads: no tags, and blanks as one."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))

@@ -102,7 +102,7 @@ def test_who_may_add_but_not_change_sees_the_preview_and_no_button(client: Clien
 
     html = client.get(page("change", open_sheet)).content.decode()
 
-    assert "You may preview sheets, not apply them" in html
+    assert "You may see what the sheet would do, not apply it" in html
     assert 'value="Preview again"' in html
     assert "Apply 1 price" not in html
     assert "Undo this import" not in client.get(page("change", done)).content.decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 from django.utils.html import format_html
@@ -59,11 +58,10 @@ def new_price(line: RateSheetLine) -> SafeString:
 
 def change(line: RateSheetLine) -> SafeString:
     """Write a change in percent with its direction; there is none from nothing, or between two currencies."""
-    if line.kind not in (LineKind.DEARER, LineKind.CHEAPER):
+    if line.kind == LineKind.CURRENCY_CHANGED:
+        words = "other currency"
+    elif line.kind in (LineKind.DEARER, LineKind.CHEAPER):
+        words = "from nothing" if line.change_percent is None else f"{line.change_percent:+,} %"
+    else:
         return NOTHING
-    words = "from nothing" if line.change_percent is None else signed_percent(line.change_percent)
     return format_html('<span class="change number">{} {}</span>', shape(line.kind), words)
-
-
-def signed_percent(percent: Decimal) -> str:
-    return f"{percent:+,} %"

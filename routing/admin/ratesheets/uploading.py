@@ -12,7 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from operators.admin.base import OperatorSelect, TypedAdmin, actor_of
-from operators.errors import InvalidPayload, OperatorError
+from operators.errors import OperatorError
 from operators.models import Operator
 from routing.admin.ratesheets.forms import TOO_LARGE, UploadForm
 from routing.admin.ratesheets.intake import SheetIntake
@@ -72,7 +72,7 @@ class UploadPage(TypedAdmin[RateSheet]):
                 {"preview": sheet_url("preview", sheet), "progress": sheet_url("progress", sheet)}, status=201
             )
         if sheet.has_columns:
-            with suppress(InvalidPayload):  # the sheet's page says why
+            with suppress(OperatorError):  # the sheet's page says why
                 preview_sheet(actor=actor_of(request), sheet_id=sheet.pk)
         return HttpResponseRedirect(sheet_url("change", sheet))
 

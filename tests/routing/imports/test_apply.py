@@ -6,15 +6,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from operators.actors import Actor
+from operators.changes import lock_operator
 from operators.errors import InvalidPayload, OperatorError, PreconditionFailed
 from operators.models import AuditEntry, Operator, OutboxEvent
 from routing import actions
 from routing.errors import RateChangeUnconfirmed
 from routing.imports import uploading
 from routing.imports.applying import apply_sheet
+from routing.imports.locking import hold_rules
 from routing.imports.options import SheetOptions
 from routing.imports.preview import preview_sheet
 from routing.models import RateSheet, RateSheetFile, RateSheetProfile, RoutingRule
@@ -336,10 +338,6 @@ def test_somebody_who_changes_a_rule_meanwhile_comes_before_or_after(actor: Acto
 
 
 def test_health_does_not_wait_while_rules_are_written(actor: Actor) -> None:
-    from django.db import transaction
-
-    from routing.imports.locking import hold_rules
-
     operator = make_operator()
 
     def mark_healthy() -> None:
@@ -353,6 +351,29 @@ def test_health_does_not_wait_while_rules_are_written(actor: Actor) -> None:
         assert in_threads(mark_healthy) == ["done"]
         assert in_threads(lambda: make_rule_within_a_second(operator)) == ["OperationalError"]
     assert in_threads(lambda: make_rule_within_a_second(operator)) == ["done"]
+
+
+def test_an_import_passes_by_whoever_waits_for_it(actor: Actor) -> None:
+    operator = make_operator()
+    waiting = threading.Thread(target=make_rule_and_hang_up, args=(operator,))
+
+    with transaction.atomic():
+        hold_rules(operator.pk)
+        waiting.start()
+        with connection.cursor() as cursor:
+            while waiting.is_alive():
+                cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype <> 'relation'")
+                if cursor.fetchone() == (1,):
+                    break
+        assert lock_operator(operator.pk).version == 1
+    waiting.join(10)
+
+    assert RoutingRule.objects.count() == 1
+
+
+def make_rule_and_hang_up(operator: Operator) -> None:
+    make_rule(operator)
+    connection.close()
 
 
 def make_rule_within_a_second(operator: Operator) -> None:
