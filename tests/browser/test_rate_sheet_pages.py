@@ -6,11 +6,7 @@ import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-<<<<<<< .merge_file_vQ0AHx
-from typing import Final, Literal
-=======
 from typing import Any, Final
->>>>>>> .merge_file_8FdqGg
 
 import pytest
 from django.conf import settings
@@ -38,16 +34,8 @@ NARROW: Final = 390
 @pytest.fixture
 def visit(browser: Browser, live_server: LiveServer, request: pytest.FixtureRequest) -> Iterator[Visit]:
     get_user_model().objects.create_superuser("dora", password="a-long-pass-phrase")
-<<<<<<< .merge_file_vQ0AHx
-    scheme: Literal["light", "dark"]
-    scheme, has_scripts = getattr(request, "param", ("light", True))
-    context = browser.new_context(
-        color_scheme=scheme, viewport={"width": 1440, "height": 900}, java_script_enabled=has_scripts
-    )
-=======
     asked: dict[str, Any] = getattr(request, "param", {})
     context = browser.new_context(viewport={"width": 1440, "height": 900}, **asked)
->>>>>>> .merge_file_8FdqGg
     yield Visit(context, live_server.url)
     context.close()
 
