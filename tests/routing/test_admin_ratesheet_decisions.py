@@ -33,6 +33,7 @@ def test_it_applies_and_says_what_was_done(staff_client: Client) -> None:
     response = staff_client.post(page("apply", sheet), applying(staff_client, sheet, reason="OPS-7"), follow=True)
 
     text = text_of(response)
+    assert "Applied prices.csv: 2 rules made" in text
     assert "Applied by root-of-tests" in text
     assert "2 rules made, 1 rule ended or replaced, 1 line left out." in text
     html = response.content.decode()

@@ -211,6 +211,7 @@ def test_it_throws_away_what_was_never_applied(staff_client: Client) -> None:
     kept, gone = applied(operator, row("+44", "1")), previewed(operator, row("+45", "1"))
 
     assert staff_client.post(page("discard", gone))["Location"] == f"{LIST}?operator={operator.pk}"
+    assert "Threw away prices.csv. No price was changed." in text_of(staff_client.get(LIST))
     assert staff_client.post(page("discard", kept))["Location"] == page("change", kept)
 
     assert list(RateSheet.objects.all()) == [kept]

@@ -59,7 +59,7 @@ class DecisionPages(SheetPage):
             return self._ask_again(request, sheet, form, refusal)
         except OperatorError as refusal:
             return self.show(request, sheet_or_404(object_id), refusal=refusal)
-        self.message_user(request, f"{applied.filename} is applied: {wording.done(applied)}", messages.SUCCESS)
+        self.message_user(request, f"Applied {applied.filename}: {wording.done(applied)}", messages.SUCCESS)
         return HttpResponseRedirect(sheet_url("change", applied))
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))

@@ -79,7 +79,7 @@ class ReadingPages(SheetPage):
         if not discard_sheet(sheet.pk):
             self.message_user(request, "The sheet was applied, and stays on record.", messages.WARNING)
             return HttpResponseRedirect(sheet_url("change", sheet))
-        self.message_user(request, f"{sheet.filename} is thrown away. No price was changed.", messages.SUCCESS)
+        self.message_user(request, f"Threw away {sheet.filename}. No price was changed.", messages.SUCCESS)
         return HttpResponseRedirect(f"{reverse('admin:routing_ratesheet_changelist')}?operator={sheet.operator_id}")
 
     def _own_sheet(self, request: HttpRequest, object_id: str) -> RateSheet:
