@@ -68,11 +68,7 @@ def foremost(question: Question, numbers: Sequence[str], rows: int) -> list[list
 
 
 def _read(rules: str, numbers: Sequence[str], values: dict[str, Any]) -> list[list[Candidate]]:
-    """Run one statement for all numbers.
-
-    The server keeps it prepared, for planning costs more than the lookup; Django's own cursors bind on this side and
-    never prepare.
-    """
+    """Run one statement for all numbers; the server keeps it prepared, for planning costs more than the lookup."""
     statement = f"""
         SELECT asked.position, found.*
         FROM unnest(%(numbers)s::text[]) WITH ORDINALITY AS asked(number, position)
@@ -80,8 +76,12 @@ def _read(rules: str, numbers: Sequence[str], values: dict[str, Any]) -> list[li
     """  # noqa: S608 - made of the texts above
     found: list[list[Candidate]] = [[] for _ in numbers]
     make = Candidate._make
-    with connection.cursor(), connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, {**values, "numbers": list(numbers)}, prepare=True, binary=True)
-        for position, *rule in cursor:
-            found[position - 1].append(make(rule))
+    connection.ensure_connection()
+    session = connection.connection
+    # Django switches it off. Its own cursors bind on this side and never prepare, so that this concerns ours alone.
+    session.prepare_threshold = 0
+    with connection.wrap_database_errors, psycopg.Cursor(session) as cursor:
+        rows = cursor.execute(statement, {**values, "numbers": list(numbers)}, prepare=True, binary=True).fetchall()
+    for position, *rule in rows:
+        found[position - 1].append(make(rule))
     return found
