@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Final
 
 import phonenumbers
 from phonenumbers import PhoneMetadata
 
 from routing.networks import countries_of_mcc
 from routing.ratesheets.cells import Fault
+
+# E.212 gives 208 to France alone; Mayotte, which the package adds, has had 647 since.
+_ALONE: Final[Mapping[str, str]] = {"208": "FR"}
 
 
 @cache
@@ -18,7 +23,7 @@ def prefix_of_mcc(mcc: str) -> str:
     A country that shares its calling code, and does not lead it, has a prefix only where one follows the code, as
     +1242 for the Bahamas: +1 with their price would catch half a continent. Raises Fault where there is none.
     """
-    countries = sorted(countries_of_mcc(mcc))
+    countries = [_ALONE[mcc]] if mcc in _ALONE else sorted(countries_of_mcc(mcc))
     codes = {code for country in countries if (code := phonenumbers.country_code_for_region(country))}
     if not codes:
         raise Fault(f"MCC {mcc} belongs to no country that is known here; give a prefix.")

@@ -91,6 +91,11 @@ def read_prefix(cell: Cell) -> str:
     raise Fault(_prefix_fault(digits))
 
 
+def read_area_code(cell: Cell) -> str:
+    """Return what follows a country code that has a column of its own; both together are checked as a prefix."""
+    return _code(cell, "area code")
+
+
 def _prefix_fault(digits: str) -> str:
     if digits.startswith("00"):
         return "The prefix begins with 00; write it with + and the country code."

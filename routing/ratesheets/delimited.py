@@ -53,10 +53,9 @@ def _rows(stream: BinaryIO, encoding: str, delimiter: str) -> Generator[Row]:
                     raise UnusableSheet(f"The sheet has more than {MOST_ROWS:,} rows; split it.")
                 yield line, cells
             line = reader.line_num + 1
-    except csv.Error:
-        raise UnusableSheet(
-            f"Line {line} cannot be read as CSV: a cell is too long; look for a quotation mark that is never closed."
-        ) from None
+    except csv.Error as error:
+        hint = " Look for a quotation mark that is never closed." if "limit" in str(error) else ""
+        raise UnusableSheet(f"Line {line} cannot be read as CSV: {error}.{hint}") from None
     except UnicodeError:
         raise UnusableSheet("The text is damaged: it does not follow its own encoding (UTF-16).") from None
     finally:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 from xml.parsers import expat
 
 from routing.ratesheets.archive import damaged
 from routing.ratesheets.limits import MOST_ELEMENTS, MOST_MARKUP
 from routing.ratesheets.lines import UnusableSheet
+
+_DEEPEST: Final = 100
 
 
 class Listener(Protocol):
@@ -28,7 +30,7 @@ def parse(pieces: Iterable[bytes], listener: Listener) -> Iterator[None]:
     that unfold to gigabytes or name other files.
     """
     names: dict[str, str] = {}
-    count = 0
+    count = depth = 0
 
     def local(name: str) -> str:
         # Some writers put a namespace's prefix before each name; there are few names.
@@ -36,13 +38,18 @@ def parse(pieces: Iterable[bytes], listener: Listener) -> Iterator[None]:
         return names.setdefault(name, name.rpartition(":")[2]) if found is None else found
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal count
+        nonlocal count, depth
         count += 1
+        depth += 1
+        if depth > _DEEPEST:
+            raise damaged("its XML is nested too deep")
         if count > MOST_ELEMENTS:
             raise UnusableSheet("The workbook holds far more cells than a rate sheet; copy the prices to a new one.")
         listener.start(local(name), attributes)
 
     def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
         listener.end(local(name))
 
     def doctype(*_: object) -> None:

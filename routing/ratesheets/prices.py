@@ -11,6 +11,7 @@ from typing import TypeVar
 from routing.ratesheets.calling import prefix_of_mcc
 from routing.ratesheets.cells import (
     Fault,
+    read_area_code,
     read_cost,
     read_currency,
     read_mcc,
@@ -98,7 +99,7 @@ class PriceReader:
         if Column.COUNTRY_CODE not in self._columns:
             return self._cell(cells, Column.PREFIX, read_prefix)
         country = self._cell(cells, Column.COUNTRY_CODE, read_prefix, blame=Column.PREFIX)
-        national = text_of(self._at(cells, Column.PREFIX))
+        national = self._cell(cells, Column.PREFIX, read_area_code)
         if national and not country:
             raise _Rejection(Column.PREFIX, "", "The country code is blank.")
         try:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import BinaryIO, Final
 
-from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format
+from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
 from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
 
 from routing.ratesheets.archive import Archive, damaged, open_archive
@@ -97,14 +97,16 @@ class _Workbook:
 
     @cached_property
     def date_styles(self) -> frozenset[str]:
-        """Number the cell formats, as cells name them, that show a number as a date."""
+        """Number the cell formats, as cells name them, that show a number as a date; a duration is none."""
         path = self._part("styles")
         elements = self._attributes(path) if path else []
         codes = {str(number): code for number, code in BUILTIN_FORMATS.items()}
         codes |= {each["numFmtId"]: each.get("formatCode", "") for name, each in elements if name == "numFmt"}
         formats = (each.get("numFmtId", "0") for name, each in elements if name == "xf")
         return frozenset(
-            str(number) for number, each in enumerate(formats) if each in codes and is_date_format(codes[each])
+            str(number)
+            for number, each in enumerate(formats)
+            if each in codes and is_date_format(codes[each]) and not is_timedelta_format(codes[each])
         )
 
     def pieces(self, path: str) -> Iterator[bytes]:
