@@ -1,11 +1,18 @@
-"""Rate sheets: uploads, their lines, and what applying one changed; rules name the sheet that made them."""
+"""Rate sheets: uploads, their lines, and what applying one changed; rules name the sheet that made them.
+
+A hundred thousand prices in one transaction need an exclusion constraint that is cheap to write, too.
+"""
 
 from __future__ import annotations
 
 import uuid
 
+import django.contrib.postgres.constraints
+import django.contrib.postgres.fields.ranges
 import django.db.models.deletion
 from django.db import migrations, models
+
+import routing.models.rule
 
 
 class Migration(migrations.Migration):
@@ -298,5 +305,30 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="ratesheetline",
             index=models.Index(fields=["sheet", "kind", "line"], name="rate_sheet_line_by_kind"),
+        ),
+        # The same rule, with the prefix as a number and in the first place: half the time for each row.
+        migrations.RemoveConstraint(
+            model_name="routingrule",
+            name="routing_rule_no_double",
+        ),
+        migrations.AddConstraint(
+            model_name="routingrule",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                condition=models.Q(("active", True)),
+                expressions=(
+                    (routing.models.rule.Digits("prefix"), "="),
+                    (models.F("operator"), "="),
+                    (models.F("mcc"), "="),
+                    (models.F("mnc"), "="),
+                    (
+                        routing.models.rule.Window(
+                            "effective_from", "effective_to", django.contrib.postgres.fields.ranges.RangeBoundary()
+                        ),
+                        "&&",
+                    ),
+                ),
+                name="routing_rule_no_double",
+                violation_error_message="The operator has an active rule for this prefix, MCC and MNC then.",
+            ),
         ),
     ]

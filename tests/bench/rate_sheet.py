@@ -33,6 +33,7 @@ from tests.bench.results import Result, percentile, progress
 
 LINES: Final = 100_000
 PREVIEW_SECONDS, APPLY_SECONDS, MEGABYTES, PAGE_MS = 20, 30, 500, 300
+PAUSE: Final = 0.1  # a dozen people who look around
 PAGE: Final = "/admin/operators/operator/"
 TITLES: Final = ("Prefix", "Price", "Currency", "Effective date")
 RULES: Final = RoutingRule._meta.db_table
@@ -214,6 +215,7 @@ def page_results(path: Path, operator: Operator, home: Path) -> Iterator[Result]
         busy = []
         while upload.is_alive():
             busy.append(page_time(server, cookie))
+            time.sleep(PAUSE)
         upload.join()
     assert upload.status == 201, upload.status
     progress(f"{len(busy):,} pages while the API imported for {upload.seconds:.1f} s")
@@ -234,7 +236,7 @@ class Upload(threading.Thread):
         self.status, self.seconds = 0, 0.0
 
     def run(self) -> None:
-        client = HTTPConnection(*self._server, timeout=120)
+        client = HTTPConnection(*self._server, timeout=300)
         began = time.monotonic()
         client.request(
             "POST",
