@@ -5,16 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from operators.tracing import span
 from routing import lookup, metrics
 from routing.explanation import Explained, explain
-from routing.resolver import Answer, Question, Strategy, resolve
+from routing.resolver import Answer, Candidate, Outcome, Question, Strategy, resolve
 
-# Rows read beyond what is asked for, in place of those whose operator is down or has two rules.
+# Rules read of a prefix beyond what is asked for: an operator may have several.
 SPARE: Final = 2
+# Numbers at once where every rule that carries them has to be read.
+CHUNK: Final = 100
+
+
+@dataclass(slots=True)
+class _Search:
+    """One number on its way from the longest prefix to shorter ones; `rest` is what they are prefixes of."""
+
+    place: int
+    question: Question
+    rest: str
+    rules: list[Candidate] = field(default_factory=list)
 
 
 def decide(question: Question, *, limit: int) -> Answer:
@@ -28,27 +40,48 @@ def decide_all(question: Question, numbers: Sequence[str], *, limit: int) -> lis
     with _measured(len(numbers)):
         questions = [replace(question, number=number) for number in numbers]
         if question.strategy is Strategy.COST and not question.currency:
-            # Which currency is the most frequent, all candidates tell.
-            found = lookup.in_force(question, numbers)
-            return [resolve(each, rules, limit=limit) for each, rules in zip(questions, found, strict=True)]
-        rows = limit + SPARE
-        found = lookup.foremost(question, numbers, rows)
-        answers = [resolve(each, rules, limit=limit) for each, rules in zip(questions, found, strict=True)]
-        short = [
-            place for place, answer in enumerate(answers) if len(answer.ranked) < limit and len(found[place]) >= rows
-        ]
-        if short:
-            more = lookup.in_force(question, [numbers[place] for place in short])
-            for place, rules in zip(short, more, strict=True):
-                answers[place] = resolve(questions[place], rules, limit=limit)
-        return answers
+            # Which currency is the most frequent, only all rules together tell.
+            return _decide_by_all(questions, limit)
+        return _decide_by_the_nearest(questions, limit)
 
 
 def decide_and_explain(question: Question) -> tuple[Answer, list[Explained]]:
-    """Answer with all operators, and with what became of every rule that the number begins with."""
+    """Answer with all operators, and with what became of every rule whose prefix the number begins with."""
     with _measured(1):
-        [candidates] = lookup.everything([question.number])
-        return explain(question, candidates)
+        return explain(question, lookup.everything(question.number))
+
+
+def _decide_by_all(questions: Sequence[Question], limit: int) -> list[Answer]:
+    answers = []
+    for start in range(0, len(questions), CHUNK):
+        some = questions[start : start + CHUNK]
+        found = lookup.in_force(some[0], [each.number for each in some])
+        answers += [resolve(each, rules, limit=limit) for each, rules in zip(some, found, strict=True)]
+    return answers
+
+
+def _decide_by_the_nearest(questions: Sequence[Question], limit: int) -> list[Answer]:
+    """Go from the longest prefix to shorter ones, with those numbers whose answer is not full yet."""
+    answers = [Answer(each, Outcome.NO_ROUTE, "", ()) for each in questions]
+    searches = [_Search(place, each, each.number) for place, each in enumerate(questions)]
+    truncated: list[_Search] = []
+    rows = limit + SPARE
+    while searches:
+        groups = lookup.nearest(questions[0], [search.rest for search in searches], rows)
+        unfinished: list[_Search] = []
+        for search, group in zip(searches, groups, strict=True):
+            search.rules += group.rules
+            answer = answers[search.place] = resolve(search.question, search.rules, limit=limit)
+            if len(answer.ranked) == limit or not group.prefix:
+                continue
+            search.rest = group.prefix[:-1]
+            (truncated if len(group.rules) >= rows else unfinished).append(search)
+        searches = unfinished
+    if truncated:
+        exact = _decide_by_all([search.question for search in truncated], limit)
+        for search, answer in zip(truncated, exact, strict=True):
+            answers[search.place] = answer
+    return answers
 
 
 @contextmanager
@@ -56,7 +89,6 @@ def _measured(count: int) -> Iterator[None]:
     began = time.perf_counter()
     with span("ops.routing.resolve"):
         yield
-    if count:
-        took = (time.perf_counter() - began) / count
-        for _ in range(count):
-            metrics.resolve_seconds.observe(took)
+    took = time.perf_counter() - began
+    for _ in range(count):
+        metrics.resolve_seconds.observe(took / count)

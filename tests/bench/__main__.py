@@ -15,7 +15,7 @@ from tests.bench.servers import prepared_service
 SCENARIOS: Final = {
     "outbox": ("backlog", "latency", "memory"),
     "console": ("console",),
-    "routing": ("routing_resolve", "routing_rules", "rate_sheet"),
+    "routing": ("routing_resolve", "routing_conflicts", "routing_list", "rate_sheet"),
     "health": ("health_ingest", "health_latency", "health_memory", "health_board", "health_chart"),
 }
 
