@@ -10,10 +10,10 @@ from typing import IO, Any, Final
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, MemoryFileUploadHandler
 from django.http import QueryDict
+from rest_framework.exceptions import APIException
 from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 
-from operators.api.parsers import PayloadTooLarge
 from operators.errors import FieldProblem, InvalidPayload
 from routing.ratesheets.limits import MOST_BYTES
 from routing.ratesheets.lines import ColumnMap
@@ -23,7 +23,12 @@ CSV: Final = "text/csv"
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 # What a form has around its file.
 FRAMING: Final = 64 * 1024
-TOO_LARGE: Final = f"A rate sheet may have at most {MOST_BYTES // 1024**2} MB."
+
+
+class SheetTooLarge(APIException):
+    status_code = 413
+    default_code = "PAYLOAD_TOO_LARGE"
+    default_detail = f"A rate sheet may have at most {MOST_BYTES // 1024**2} MB."
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class RawParser(BaseParser):
     ) -> Any:
         content = bytes(stream.read(MOST_BYTES + 1))
         if len(content) > MOST_BYTES:
-            raise PayloadTooLarge(TOO_LARGE)
+            raise SheetTooLarge
         return SentSheet(content)
 
 
@@ -82,7 +87,7 @@ def refuse_large(request: Request) -> None:
     except ValueError:
         length = 0
     if length > MOST_BYTES + FRAMING:
-        raise PayloadTooLarge(TOO_LARGE)
+        raise SheetTooLarge
 
 
 def read_column_map(text: str) -> ColumnMap:
@@ -112,7 +117,7 @@ def _sheet_of(fields: QueryDict, files: Any) -> SentSheet:
         raise InvalidPayload(problems)
     size = found.size or 0
     if size > MOST_BYTES:
-        raise PayloadTooLarge(TOO_LARGE)
+        raise SheetTooLarge
     return SentSheet(found.read(), found.name or "", read_column_map(maps[0]) if maps else None)
 
 

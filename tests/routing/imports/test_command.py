@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def run(process_env: dict[str, str]) -> Run:
         )
 
     return start
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    """Run the command here, where coverage sees it: exit code, what it says, and what it complains of."""
+    said = StringIO()
+    try:
+        call_command("import_rate_sheet", *map(str, arguments), stdout=said, stderr=StringIO())
+    except CommandError as error:
+        return error.returncode, said.getvalue(), str(error)
+    except SystemExit as end:
+        return int(end.code or 0), said.getvalue(), ""
+    return 0, said.getvalue(), ""
 
 
 @pytest.fixture
@@ -85,56 +98,76 @@ def test_it_rejects_exactly_the_lines_of_the_samples_that_are_wrong(name: str, r
     assert not RoutingRule.objects.exists()
 
 
-def test_it_tells_in_words_what_it_does(run: Run, file: Callable[..., Path]) -> None:
+def test_it_tells_in_words_what_it_does_and_undoes_it(file: Callable[..., Path]) -> None:
     operator = make_operator(name="Élan Mobile")
     make_rule(operator, prefix="+441", cost_per_segment=Decimal("0.04"))
     make_rule(operator, prefix="+442")
+    before = snapshot(operator)
+    sheet = file(row("+441", "0.05"), row("+443", "0.01", currency="", start=None), row("+444", "free"))
+    arguments = ("élan mobile", sheet, "--currency", "gbp", "--effective-from", "2126-12-24")
 
-    done = run(
-        "élan mobile",
-        file(row("+441", "0.05"), row("+443", "0.01", currency="", start=None)),
-        "--currency",
-        "gbp",
-        "--effective-from",
-        "2126-12-24",
+    code, words, _ = call(*arguments, "--dry-run")
+
+    assert (code, snapshot(operator)) == (1, before)
+    assert "Dry run: nothing was changed." in words
+    code, words, _ = call(*arguments)
+    assert code == 1
+    assert "dearer                   1" in words
+    assert "+441 from 0.040000 EUR to 0.050000 EUR (+25.00 %)" in words
+    assert "(stays as it is; --full ends it)" in words
+    assert "line 4       cost           'free'" in words
+    imported = RateSheet.objects.get()
+    assert imported.applied_by.startswith("import:")
+    assert "+443: 0.010000 GBP, priority 10, weight 100, 2126-12-24T00:00Z/" in prices(operator)
+    assert f"--undo {imported.pk}" in words
+
+    code, words, _ = call("--undo", imported.pk)
+
+    assert (code, words) == (0, "Undone: 2 prices deleted, 1 restored (Élan Mobile, prices.csv).\n")
+    assert snapshot(operator) == before
+
+
+def test_it_names_the_first_rejected_lines_and_counts_the_others(file: Callable[..., Path]) -> None:
+    _, words, _ = call(
+        make_operator().pk, file(*(row(f"+44{number}", "free") for number in range(10, 70))), "--dry-run"
     )
 
-    assert done.returncode == 0, done.stderr
-    assert "dearer                   1" in done.stdout
-    assert "+441 from 0.040000 EUR to 0.050000 EUR (+25.00 %)" in done.stdout
-    assert "(stays as it is; --full ends it)" in done.stdout
-    sheet = RateSheet.objects.get()
-    assert f"--undo {sheet.pk}" in done.stdout
-    assert sheet.applied_by.startswith("import:")
-    assert "+443: 0.010000 GBP, priority 10, weight 100, 2126-12-24T00:00Z/" in prices(operator)
+    assert "line 51 " in words
+    assert "line 52 " not in words
+    assert "and 10 more; --report writes all of them." in words
 
 
-def test_it_ends_what_a_full_sheet_does_not_name(run: Run, file: Callable[..., Path]) -> None:
+def test_it_ends_what_a_full_sheet_does_not_name(file: Callable[..., Path]) -> None:
     operator = make_operator()
     make_rule(operator)
 
-    assert run(operator.pk, file(row("+441", "0.05")), "--full").returncode == 0
+    assert call(operator.pk, file(row("+441", "0.05")), "--full")[0] == 0
 
     assert prices(operator)[1] == "+4479: 0.041500 EUR, priority 10, weight 100, /2126-12-01T00:00Z"
 
 
-def test_large_changes_are_refused_until_they_are_confirmed(
-    run: Run, file: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_large_changes_are_refused_until_they_are_confirmed(file: Callable[..., Path], tmp_path: Path) -> None:
     operator = make_operator()
     make_rule(operator, cost_per_segment=Decimal("0.04"))
     before = snapshot(operator)
     sheet, report = file(row("+4479", "0.4")), tmp_path / "report.json"
 
-    refused = run(operator.pk, sheet, "--report", report)
+    code, _, complaint = call(operator.pk, sheet, "--report", report)
 
-    assert refused.returncode == 2
-    assert "+4479 from 0.040000 EUR to 0.400000 EUR (+900.00 %)" in refused.stderr
+    assert code == 2
+    assert "+4479 from 0.040000 EUR to 0.400000 EUR (+900.00 %)" in complaint
+    assert "(--confirm-large-changes)" in complaint
     assert json.loads(report.read_text())["details"]["refused"]["code"] == "RATE_CHANGE_UNCONFIRMED"
     assert snapshot(operator) == before
     assert not RateSheet.objects.exists()
-    assert run(operator.pk, sheet, "--confirm-large-changes").returncode == 0
+    assert call(operator.pk, sheet, "--confirm-large-changes")[0] == 0
     assert len(prices(operator)) == 2
+
+
+def test_a_sheet_of_which_nothing_is_left_is_unusable(file: Callable[..., Path]) -> None:
+    code, _, complaint = call(make_operator().pk, file(row("+441", "free")))
+
+    assert (code, complaint) == (2, "file: No line of the sheet can be applied.")
 
 
 def test_it_says_what_is_wrong_with_its_arguments(file: Callable[..., Path], tmp_path: Path) -> None:
