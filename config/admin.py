@@ -10,9 +10,18 @@ from django.contrib.admin import AdminSite
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 SECTIONS: Final = ("operators", "health", "routing", "auth")
-FIRST_MODELS: Final = ("HealthStatus", "Operator", "AuditEntry", "OutboxEvent")
+FIRST_MODELS: Final = (
+    *("HealthStatus", "Operator", "AuditEntry", "OutboxEvent"),
+    *("RoutingRule", "RouteSimulator", "RoutingReports"),
+)
+# Pages of routing that are no model's: name, object_name, and the name of the address.
+ROUTING_PAGES: Final = (
+    ("Route simulator", "RouteSimulator", "routing-simulator"),
+    ("Reports", "RoutingReports", "routing-reports"),
+)
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -55,8 +64,22 @@ class OpsAdminSite(AdminSite):
         for section in sections:
             if section["app_label"] == "auth":
                 section["name"] = "Staff"
+            elif section["app_label"] == "routing" and request.user.has_perm("routing.view_routingrule"):
+                section["models"].extend(_page(*page) for page in ROUTING_PAGES)
             section["models"].sort(key=lambda model: _rank(model["object_name"], FIRST_MODELS))
         return sorted(sections, key=lambda section: _rank(section["app_label"], SECTIONS))
+
+
+def _page(name: str, object_name: str, address: str) -> dict[str, Any]:
+    """Describe a page as Django does a model that may be read and not changed."""
+    return {
+        "name": name,
+        "object_name": object_name,
+        "admin_url": reverse(address),
+        "add_url": None,
+        "perms": {"add": False, "change": False, "delete": False, "view": True},
+        "view_only": True,
+    }
 
 
 def _rank(name: str, order: tuple[str, ...]) -> int:

@@ -10,11 +10,13 @@ from config import outages, probes, problems
 from config.openapi import DocsScriptView, DocsView, SchemaView
 from health.api import urls as health_urls
 from routing.admin import reports as routing_reports
+from routing.admin import simulator as routing_simulator
 from routing.api import urls as routing_urls
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/routing/reports/", include(routing_reports.urlpatterns)),
+    path("admin/routing/simulator/", include(routing_simulator.urlpatterns)),
     path("admin/", admin.site.urls),
     path("v1/admin/", include("operators.api.urls")),
     path("v1/admin/", include(health_urls.admin)),

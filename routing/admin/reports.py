@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.decorators.http import require_safe
+from django.views.generic import RedirectView
 
 from operators.wire import rfc3339
 from routing.admin.report_forms import CountryForm, PriceForm
@@ -260,6 +261,7 @@ def _country_cells(row: CountryCover) -> list[object]:
 
 
 urlpatterns: list[URLPattern] = [
+    path("", RedirectView.as_view(pattern_name="routing-report-prices"), name="routing-reports"),
     path("prices/", admin.site.admin_view(price_report), name="routing-report-prices"),
     path("coverage/", admin.site.admin_view(coverage_report), name="routing-report-coverage"),
     path("single-operator/", admin.site.admin_view(single_operator_report), name="routing-report-single"),

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from operators.admin.badges import REMEMBERED, badge
 from routing.models import RateSheetLine, RoutingRule, RuleState
+from routing.resolver import Candidate
 
 # Borrowed from the operators' badges: a shape and a tone each.
 TONES: Final = {
@@ -28,7 +29,7 @@ def state_badge(rule: RoutingRule, now: datetime) -> SafeString:
     return badge(TONES[state], state.label.capitalize())
 
 
-def window(rule: RoutingRule | RateSheetLine) -> SafeString:
+def window(rule: RoutingRule | RateSheetLine | Candidate) -> SafeString:
     """Tell from when until when a rule or a price counts; the exact times show on hover."""
     if rule.effective_from is None and rule.effective_to is None:
         return ALWAYS
