@@ -65,8 +65,11 @@ def find_conflicts(rule: RoutingRule, *, allow_overlap: bool) -> list[Finding]:
 
 
 def country_problems(rule: RoutingRule) -> list[FieldProblem]:
-    """Tell of an MCC that belongs to other countries than the prefix; nothing where either is unknown. One query."""
-    if not rule.mcc or not (claimed := countries_of_mcc(rule.mcc)):
+    """Tell of an MCC that belongs to other countries than the prefix; nothing where either is unknown.
+
+    One query as a rule; what lies inside the prefix counts only where it leads elsewhere, and may be thousands of rows.
+    """
+    if not rule.mcc or not (claimed := countries_of_mcc(rule.mcc)) or _country_above(rule.prefix) in claimed:
         return []
     countries = countries_of_prefix(rule.prefix)
     if not countries or countries & claimed:
@@ -82,14 +85,14 @@ def country_problems(rule: RoutingRule) -> list[FieldProblem]:
 
 def countries_of_prefix(prefix: str) -> frozenset[str]:
     """Name every country that numbers of a prefix may belong to, by the destination prefixes."""
-    rows = list(
-        DestinationPrefix.objects.filter(Q(prefix__in=prefixes_of(prefix)) | Q(prefix__startswith=prefix))
-        .exclude(country="")
-        .values_list("prefix", "country")
-    )
-    above = [row for row in rows if len(row[0]) <= len(prefix)]
-    within = {country for found, country in rows if len(found) > len(prefix)}
-    return frozenset(within | ({max(above, key=lambda row: len(row[0]))[1]} if above else set()))
+    within = DestinationPrefix.objects.within(prefix).exclude(country="").order_by()
+    return frozenset({*within.values_list("country", flat=True).distinct(), _country_above(prefix)} - {""})
+
+
+def _country_above(prefix: str) -> str:
+    """Name the country of the longest destination prefix that this one is or lies in; empty where none is known."""
+    above = DestinationPrefix.objects.covering(prefix).exclude(country="")
+    return above.values_list("country", flat=True).first() or ""
 
 
 def is_covered(prefix: str, longer: Iterable[str]) -> bool:

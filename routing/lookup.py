@@ -24,8 +24,8 @@ _RULE, _OPERATOR = RoutingRule._meta.db_table, Operator._meta.db_table
 _ONE: Final = "(VALUES (1, %(number)s::text)) AS asked(position, number)"
 _MANY: Final = "unnest(%(numbers)s::text[]) WITH ORDINALITY AS asked(number, position)"
 
-# `active` never stands in a condition on prefixes: the planner could then take the exclusion constraint's index, which
-# holds active rules alone but is led by the operator, and read all of it.
+# No condition on `active`: rules that are off are few, and the resolver leaves them out. With one, the partial index of
+# the exclusion constraint could be taken for a lookup by prefix, which it does not serve.
 _BEGINS: Final = (
     "rule.prefix = ANY (ARRAY(SELECT left(asked.number, digits + 1) FROM generate_series(1, 15) AS digits))"
 )
