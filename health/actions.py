@@ -8,9 +8,7 @@ operators.errors and health.errors describe.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -23,10 +21,10 @@ from health.models import HealthStatus, HealthWindow, TransitionReason, WindowKi
 from health.moves import Moves, open_windows
 from health.statuses import Statuses
 from operators import audit
+from operators.acting import acting
 from operators.actors import Actor
 from operators.errors import FieldProblem, InvalidPayload, OperatorNotFound
 from operators.models import AuditAction, HealthState, Operator
-from operators.tracing import span
 from operators.wire import rfc3339
 
 logger = logging.getLogger(__name__)
@@ -71,22 +69,16 @@ def end_override(*, actor: Actor, operator_id: UUID, reason: str = "") -> Health
         return _close(actor, operator_id, WindowKind.OVERRIDE, _short(reason))
 
 
-@contextmanager
-def _action(actor: Actor, action: AuditAction, operator_id: UUID) -> Iterator[None]:
+def _action(actor: Actor, action: AuditAction, operator_id: UUID) -> AbstractContextManager[None]:
     """Wrap an action in its span and its log line."""
-    began = time.monotonic()
-    with span("ops.health.setWindow", operator_id=operator_id, action=action):
-        yield
-        logger.info(
-            "operator %s done",
-            action.label.lower(),
-            extra={
-                "operatorId": str(operator_id),
-                "action": action.value,
-                "adminId": actor.name,
-                "durationMs": round((time.monotonic() - began) * 1000, 1),
-            },
-        )
+    return acting(
+        "ops.health.setWindow",
+        logger=logger,
+        actor=actor,
+        action=action,
+        done=f"operator {action.label.lower()} done",
+        operator_id=operator_id,
+    )
 
 
 def _checked(now: datetime, *, until: datetime, reason: str, state: str | None = None) -> str:

@@ -7,7 +7,6 @@ change it, raise the version, audit entry, outbox event, signal. All raise what 
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from django.utils import timezone
 from prometheus_client import Counter
 
 from operators import credentials, events, metrics, signals, validators
+from operators.acting import acting
 from operators.actors import Actor
 from operators.changes import commit_change, lock_operator, raise_version, record_change, refuse_stale
 from operators.errors import (
@@ -221,8 +221,8 @@ def restore_operator(
 @contextmanager
 def _action(name: str, counter: Counter, actor: Actor, action: AuditAction, operator_id: UUID) -> Iterator[None]:
     """Wrap an action in its span, its counter and its log line."""
-    began = time.monotonic()
-    with span(name, operator_id=operator_id, action=action):
+    done = f"operator {action.label.lower()} done"
+    with acting(name, logger=logger, actor=actor, action=action, done=done, operator_id=operator_id):
         try:
             yield
         except OperatorError as error:
@@ -230,17 +230,6 @@ def _action(name: str, counter: Counter, actor: Actor, action: AuditAction, oper
                 counter.labels(result).inc()
             raise
         counter.labels("ok").inc()
-        # Inside the span, so that the line has the ids of its trace in commands too, which have no request's span.
-        logger.info(
-            "operator %s done",
-            action.label.lower(),
-            extra={
-                "operatorId": str(operator_id),
-                "action": action.value,
-                "adminId": actor.name,
-                "durationMs": round((time.monotonic() - began) * 1000, 1),
-            },
-        )
 
 
 def _result(counter: Counter, error: OperatorError) -> str:

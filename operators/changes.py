@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from django.utils import timezone
@@ -31,12 +32,18 @@ def lock_operator(operator_id: UUID, *, is_deleted: bool = False) -> Operator:
     return operator
 
 
-def refuse_stale(operator: Operator, expected_version: int | None) -> None:
-    """Raise PreconditionFailed unless the operator is at the version that the caller saw; None means any."""
-    if expected_version is not None and operator.version != expected_version:
+class Signed(Protocol):
+    """A row whose every change raises its version and names its author."""
+
+    version: int
+    updated_by: str
+
+
+def refuse_stale(row: Signed, expected_version: int | None, *, what: str = "operator") -> None:
+    """Raise PreconditionFailed unless the row is at the version that the caller saw; None means any."""
+    if expected_version is not None and row.version != expected_version:
         raise PreconditionFailed(
-            f"The operator is at version {operator.version}, not {expected_version}: "
-            f"{operator.updated_by} changed it meanwhile."
+            f"The {what} is at version {row.version}, not {expected_version}: {row.updated_by} changed it meanwhile."
         )
 
 

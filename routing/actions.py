@@ -7,23 +7,23 @@ version with audit entry, event and signal. All raise what operators.errors and 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from copy import copy
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypedDict
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from operators.acting import acting
 from operators.actors import Actor
 from operators.changes import commit_change, lock_operator, refuse_stale
-from operators.errors import FieldProblem, InvalidPayload, OperatorError, PreconditionFailed
+from operators.errors import FieldProblem, InvalidPayload, OperatorError
 from operators.models import AuditAction, Operator
-from operators.tracing import span
 from operators.wire import JSONValue
 from routing import guards, metrics
 from routing.errors import RoutingRuleConflict, RuleNotFound
@@ -60,25 +60,17 @@ def create_rule(
     operator_id: UUID,
     values: RuleValues,
     allow_overlap: bool = False,
-    expected_operator_version: int | None = None,
     rule_id: UUID | None = None,
     reason: str = "",
 ) -> RoutingRule:
     """Give an operator one more rule; `allow_overlap` lets its prefix contain or lie inside others."""
     now = timezone.now()
-    rule = RoutingRule(
-        id=rule_id or uuid4(),
-        operator_id=operator_id,
-        created_by=actor.name,
-        updated_by=actor.name,
-        created_at=now,
-        updated_at=now,
-        **values,
-    )
+    rule = _new_rule(actor, operator_id, values, now)
+    if rule_id is not None:
+        rule.pk = rule_id
     try:
         with _action(actor, AuditAction.ADD_RULE, operator_id), transaction.atomic(durable=True):
             operator = lock_operator(operator_id)
-            refuse_stale(operator, expected_operator_version)
             _check(rule, allow_overlap=allow_overlap)
             if rule.active and rule.effective_to is not None and rule.effective_to <= now:
                 raise InvalidPayload([FieldProblem("effectiveTo", "This moment has passed: the rule could never win.")])
@@ -98,17 +90,7 @@ def create_rules(
     if not values:
         return ()
     now = timezone.now()
-    rules = tuple(
-        RoutingRule(
-            operator_id=operator_id,
-            created_by=actor.name,
-            updated_by=actor.name,
-            created_at=now,
-            updated_at=now,
-            **each,
-        )
-        for each in values
-    )
+    rules = tuple(_new_rule(actor, operator_id, each, now) for each in values)
     with _action(actor, AuditAction.ADD_RULE, operator_id), transaction.atomic(durable=True):
         operator = lock_operator(operator_id)
         for rule in rules:
@@ -135,7 +117,7 @@ def update_rule(
     operator_id = find_rule(rule_id).operator_id
     with _action(actor, AuditAction.CHANGE_RULE, operator_id), transaction.atomic(durable=True):
         operator, rule = _lock(operator_id, rule_id, expected_version)
-        before = RoutingRule.objects.get(pk=rule_id)
+        before = copy(rule)
         for name, value in changes.items():
             setattr(rule, name, value)
         changed = {name for name in changes if getattr(rule, name) != getattr(before, name)}
@@ -170,16 +152,24 @@ def find_rule(rule_id: UUID) -> RoutingRule:
     return rule
 
 
+def _new_rule(actor: Actor, operator_id: UUID, values: RuleValues, now: datetime) -> RoutingRule:
+    return RoutingRule(
+        operator_id=operator_id,
+        created_by=actor.name,
+        updated_by=actor.name,
+        created_at=now,
+        updated_at=now,
+        **values,
+    )
+
+
 def _lock(operator_id: UUID, rule_id: UUID, expected_version: int | None) -> tuple[Operator, RoutingRule]:
     """Lock the operator, and with it all its rules: whoever writes one does this first."""
     operator = lock_operator(operator_id)
     rule = RoutingRule.objects.filter(pk=rule_id).first()
     if rule is None:
         raise RuleNotFound
-    if expected_version is not None and rule.version != expected_version:
-        raise PreconditionFailed(
-            f"The rule is at version {rule.version}, not {expected_version}: {rule.updated_by} changed it meanwhile."
-        )
+    refuse_stale(rule, expected_version, what="rule")
     return operator, rule
 
 
@@ -219,19 +209,13 @@ def _commit(
     commit_change(operator, actor, action, {WIRE_NAME: change}, reason)
 
 
-@contextmanager
-def _action(actor: Actor, action: AuditAction, operator_id: UUID) -> Iterator[None]:
+def _action(actor: Actor, action: AuditAction, operator_id: UUID) -> AbstractContextManager[None]:
     """Wrap an action in its span and its log line."""
-    began = time.monotonic()
-    with span("ops.routing.changeRules", operator_id=operator_id, action=action):
-        yield
-        logger.info(
-            "%s done",
-            action.label.lower(),
-            extra={
-                "operatorId": str(operator_id),
-                "action": action.value,
-                "adminId": actor.name,
-                "durationMs": round((time.monotonic() - began) * 1000, 1),
-            },
-        )
+    return acting(
+        "ops.routing.changeRules",
+        logger=logger,
+        actor=actor,
+        action=action,
+        done=f"{action.label.lower()} done",
+        operator_id=operator_id,
+    )

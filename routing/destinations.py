@@ -7,9 +7,8 @@ audit trail: the row tells who changed it last.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Final, TypedDict
 from uuid import UUID
@@ -19,9 +18,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from operators.acting import acting
 from operators.actors import Actor
-from operators.errors import FieldProblem, InvalidPayload, PreconditionFailed
-from operators.tracing import span
+from operators.changes import refuse_stale
+from operators.errors import FieldProblem, InvalidPayload
 from routing.errors import DestinationNotFound, DuplicatePrefix
 from routing.models import DestinationPrefix
 from routing.models.destination import Origin
@@ -112,10 +112,7 @@ def _lock(prefix_id: UUID, expected_version: int | None) -> DestinationPrefix:
     row = DestinationPrefix.objects.select_for_update().filter(pk=prefix_id).first()
     if row is None:
         raise DestinationNotFound
-    if expected_version is not None and row.version != expected_version:
-        raise PreconditionFailed(
-            f"The prefix is at version {row.version}, not {expected_version}: {row.updated_by} changed it meanwhile."
-        )
+    refuse_stale(row, expected_version, what="prefix")
     return row
 
 
@@ -152,19 +149,13 @@ def _save(row: DestinationPrefix, *, is_new: bool = False) -> None:
         raise DuplicatePrefix(existing) from None
 
 
-@contextmanager
-def _action(actor: Actor, action: str, prefix_id: UUID) -> Iterator[None]:
+def _action(actor: Actor, action: str, prefix_id: UUID) -> AbstractContextManager[None]:
     """Wrap an action in its span and its log line."""
-    began = time.monotonic()
-    with span("ops.routing.changeDestinations", action=action):
-        yield
-        logger.info(
-            "%s done",
-            action.replace("_", " "),
-            extra={
-                "prefixId": str(prefix_id),
-                "action": action,
-                "adminId": actor.name,
-                "durationMs": round((time.monotonic() - began) * 1000, 1),
-            },
-        )
+    return acting(
+        "ops.routing.changeDestinations",
+        logger=logger,
+        actor=actor,
+        action=action,
+        done=f"{action.replace('_', ' ')} done",
+        prefixId=str(prefix_id),
+    )

@@ -69,9 +69,11 @@ def country_problems(rule: RoutingRule) -> list[FieldProblem]:
 
     One query as a rule; what lies inside the prefix counts only where it leads elsewhere, and may be thousands of rows.
     """
-    if not rule.mcc or not (claimed := countries_of_mcc(rule.mcc)) or _country_above(rule.prefix) in claimed:
+    if not rule.mcc or not (claimed := countries_of_mcc(rule.mcc)):
         return []
-    countries = countries_of_prefix(rule.prefix)
+    if (above := _country_above(rule.prefix)) in claimed:
+        return []
+    countries = _countries(above, rule.prefix)
     if not countries or countries & claimed:
         return []
     return [
@@ -85,8 +87,12 @@ def country_problems(rule: RoutingRule) -> list[FieldProblem]:
 
 def countries_of_prefix(prefix: str) -> frozenset[str]:
     """Name every country that numbers of a prefix may belong to, by the destination prefixes."""
+    return _countries(_country_above(prefix), prefix)
+
+
+def _countries(above: str, prefix: str) -> frozenset[str]:
     within = DestinationPrefix.objects.within(prefix).exclude(country="").order_by()
-    return frozenset({*within.values_list("country", flat=True).distinct(), _country_above(prefix)} - {""})
+    return frozenset({*within.values_list("country", flat=True).distinct(), above} - {""})
 
 
 def _country_above(prefix: str) -> str:

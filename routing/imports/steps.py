@@ -11,9 +11,9 @@ from uuid import UUID
 
 from django.db import connection
 
+from operators.acting import acting
 from operators.actors import Actor
 from operators.errors import OperatorError
-from operators.tracing import span
 from routing import metrics
 
 logger = logging.getLogger(__name__)
@@ -35,20 +35,10 @@ def step(name: str, *, actor: Actor, operator_id: UUID, sheet: str) -> Iterator[
     began = time.monotonic()
     result = "failed"
     try:
-        with span(SPANS[name], operator_id=operator_id, action=action):
+        done = f"rate sheet {RESULTS[name]}: {sheet}"
+        with acting(SPANS[name], logger=logger, actor=actor, action=action, done=done, operator_id=operator_id):
             yield
             result = RESULTS[name]
-            logger.info(
-                "rate sheet %s: %s",
-                result,
-                sheet,
-                extra={
-                    "operatorId": str(operator_id),
-                    "action": action,
-                    "adminId": actor.name,
-                    "durationMs": round((time.monotonic() - began) * 1000, 1),
-                },
-            )
     except OperatorError:
         result = "refused"
         raise
