@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.contrib import admin, messages
-from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten_fieldsets
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.decorators import method_decorator
@@ -17,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from operators import actions
 from operators.admin import badges
-from operators.admin.base import OperatorSelect, TypedAdmin, actor_of
+from operators.admin.base import FormPage, OperatorSelect, actor_of
 from operators.admin.history import changes_of
 from operators.admin.merging import entries_since, rebase
 from operators.admin.page import answer_with, find_operator, header_of, page_url
@@ -49,7 +47,7 @@ class BackupSelect(OperatorSelect):
         return f"{url}?not={self.operator.pk}" if self.operator else url
 
 
-class EditPage(TypedAdmin[Operator]):
+class EditPage(FormPage[Operator]):
     """Parse the form, call one action, and show what it refused at the right field."""
 
     form = OperatorForm
@@ -114,7 +112,7 @@ class EditPage(TypedAdmin[Operator]):
         Django's own view opens a transaction around everything; here the action does, after it has asked Vault.
         """
         operator = find_operator(object_id) if object_id else None
-        self._refuse_stranger(request, operator)
+        self.refuse_stranger(request, operator)
         form_class = self.get_form(request, operator, change=operator is not None)
         if request.method != "POST":
             return self._show_form(request, form_class(instance=operator), operator)
@@ -142,16 +140,6 @@ class EditPage(TypedAdmin[Operator]):
             reason=form.cleaned_data["reason"],
         )
 
-    def _refuse_stranger(self, request: HttpRequest, operator: Operator | None) -> None:
-        if operator is None:
-            is_welcome = self.has_add_permission(request)
-        elif request.method == "POST":
-            is_welcome = self.has_change_permission(request, operator)
-        else:
-            is_welcome = self.has_view_or_change_permission(request, operator)
-        if not is_welcome:
-            raise PermissionDenied
-
     def _show_refusal(
         self, request: HttpRequest, form: OperatorForm, operator: Operator | None, refusal: OperatorError
     ) -> HttpResponse:
@@ -175,25 +163,17 @@ class EditPage(TypedAdmin[Operator]):
         may_edit = operator is None or self.has_change_permission(request, operator)
         fieldsets = self.get_fieldsets(request, operator)
         readonly = self.get_readonly_fields(request, operator) if may_edit else flatten_fieldsets(fieldsets)
-        admin_form = helpers.AdminForm(form, list(fieldsets), {}, readonly, model_admin=self)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Add operator" if operator is None else operator.name,
-            "adminform": admin_form,
-            "object_id": str(operator.pk) if operator else None,
-            "original": operator,
-            "is_popup": False,
-            "media": self.media + admin_form.media,
-            "inline_admin_formsets": [],
-            "errors": helpers.AdminErrorList(form, []),
-            "preserved_filters": self.get_preserved_filters(request),
-            "show_save_and_add_another": False,
-            "show_delete": False,
+        return self.show_form(
+            request,
+            form,
+            operator,
+            fieldsets=fieldsets,
+            readonly=readonly,
+            title="Add operator" if operator is None else operator.name,
+            show_save_and_add_another=False,
+            show_delete=False,
             **(header_of(request, operator) if operator else {}),
             **extra,
-        }
-        return self.render_change_form(
-            request, context, add=operator is None, change=operator is not None, obj=operator
         )
 
     def _after_save(self, request: HttpRequest, operator: Operator, *, is_new: bool) -> HttpResponse:

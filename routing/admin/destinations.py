@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin import helpers
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
@@ -18,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from operators.admin import badges
-from operators.admin.base import BoundedPaginator, TypedAdmin, actor_of, parse_uuid
+from operators.admin.base import BoundedPaginator, FormPage, actor_of, parse_uuid
 from operators.admin.page import answer_with
 from operators.errors import OperatorError
 from routing import destinations
@@ -57,7 +56,7 @@ class OriginFilter(admin.SimpleListFilter):
 
 
 @admin.register(DestinationPrefix)
-class DestinationPrefixAdmin(TypedAdmin[DestinationPrefix]):
+class DestinationPrefixAdmin(FormPage[DestinationPrefix]):
     """List by country and network; add, change and delete through the actions."""
 
     actions = None
@@ -114,7 +113,7 @@ class DestinationPrefixAdmin(TypedAdmin[DestinationPrefix]):
     ) -> HttpResponse:
         """Show the form, or save it through an action, which opens the transaction itself."""
         row = find(object_id) if object_id else None
-        self._refuse_stranger(request, row)
+        self.refuse_stranger(request, row)
         form_class = self.get_form(request, row, change=row is not None, fields=FIELDS)
         assert issubclass(form_class, DestinationForm)
         if request.method != "POST":
@@ -185,34 +184,17 @@ class DestinationPrefixAdmin(TypedAdmin[DestinationPrefix]):
             expected_version=form.cleaned_data["expected_version"],
         )
 
-    def _refuse_stranger(self, request: HttpRequest, row: DestinationPrefix | None) -> None:
-        if row is None:
-            is_welcome = self.has_add_permission(request)
-        elif request.method == "POST":
-            is_welcome = self.has_change_permission(request, row)
-        else:
-            is_welcome = self.has_view_or_change_permission(request, row)
-        if not is_welcome:
-            raise PermissionDenied
-
     def _show_form(self, request: HttpRequest, form: DestinationForm, row: DestinationPrefix | None) -> HttpResponse:
         may_edit = row is None or self.has_change_permission(request, row)
-        fieldsets: list[Any] = list(self.get_fieldsets(request, row) if may_edit else (READ_ONLY,))
-        admin_form = helpers.AdminForm(form, fieldsets, {}, () if may_edit else FIELDS, model_admin=self)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Add destination prefix" if row is None else row.prefix,
-            "adminform": admin_form,
-            "object_id": str(row.pk) if row else None,
-            "original": row,
-            "is_popup": False,
-            "media": self.media + admin_form.media,
-            "inline_admin_formsets": [],
-            "errors": helpers.AdminErrorList(form, []),
-            "preserved_filters": self.get_preserved_filters(request),
+        return self.show_form(
+            request,
+            form,
+            row,
+            fieldsets=self.get_fieldsets(request, row) if may_edit else (READ_ONLY,),
+            readonly=() if may_edit else FIELDS,
+            title="Add destination prefix" if row is None else row.prefix,
             **({"origin": self.origin_shown(row), "updated": self.updated(row)} if row else {}),
-        }
-        return self.render_change_form(request, context, add=row is None, change=row is not None, obj=row)
+        )
 
     def _list_url(self, request: HttpRequest) -> str:
         return reverse("admin:routing_destinationprefix_changelist")

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.contrib import messages
-from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten_fieldsets
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from operators.admin.badges import moment
-from operators.admin.base import OperatorSelect, TypedAdmin, actor_of, parse_uuid
+from operators.admin.base import FormPage, OperatorSelect, actor_of, parse_uuid
 from operators.admin.page import answer_with
 from operators.errors import OperatorError, PreconditionFailed
 from operators.models import Operator
@@ -32,7 +30,7 @@ TIME: Final = ("Time", {"fields": (("effective_from", "effective_to"), "active")
 RULE: Final = (ROUTE, PRICE, ORDER, TIME)
 
 
-class EditPage(TypedAdmin[RoutingRule]):
+class EditPage(FormPage[RoutingRule]):
     """Parse the form, call one action, and show what it refused at the right field or with the rules concerned."""
 
     form = RuleForm
@@ -70,7 +68,7 @@ class EditPage(TypedAdmin[RoutingRule]):
     ) -> HttpResponse:
         """Show the form, or save it through an action, which owns the transaction."""
         rule = rule_or_404(object_id) if object_id else None
-        self._refuse_stranger(request, rule)
+        self.refuse_stranger(request, rule)
         form_class = self.get_form(request, rule, change=rule is not None)
         if request.method != "POST":
             initial = {} if rule else {"operator": named_operator(request)}
@@ -103,16 +101,6 @@ class EditPage(TypedAdmin[RoutingRule]):
             reason=asked["reason"],
         )
 
-    def _refuse_stranger(self, request: HttpRequest, rule: RoutingRule | None) -> None:
-        if rule is None:
-            is_welcome = self.has_add_permission(request)
-        elif request.method == "POST":
-            is_welcome = self.has_change_permission(request, rule)
-        else:
-            is_welcome = self.has_view_or_change_permission(request, rule)
-        if not is_welcome:
-            raise PermissionDenied
-
     def _show_refusal(
         self, request: HttpRequest, form: RuleForm, rule: RoutingRule | None, refusal: OperatorError
     ) -> HttpResponse:
@@ -132,24 +120,18 @@ class EditPage(TypedAdmin[RoutingRule]):
         may_edit = rule is None or self.has_change_permission(request, rule)
         fieldsets = self.get_fieldsets(request, rule)
         readonly = self.get_readonly_fields(request, rule) if may_edit else flatten_fieldsets(fieldsets)
-        admin_form = helpers.AdminForm(form, list(fieldsets), {}, readonly, model_admin=self)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"{rule} of {rule.operator}" if rule else "Add routing rule",
-            "adminform": admin_form,
-            "object_id": str(rule.pk) if rule else None,
-            "original": rule,
-            "is_popup": False,
-            "media": self.media + admin_form.media,
-            "inline_admin_formsets": [],
-            "errors": helpers.AdminErrorList(form, []),
-            "preserved_filters": self.get_preserved_filters(request),
-            "show_save_and_add_another": rule is None,
-            "show_save_and_continue": rule is not None and may_edit,
+        return self.show_form(
+            request,
+            form,
+            rule,
+            fieldsets=fieldsets,
+            readonly=readonly,
+            title=f"{rule} of {rule.operator}" if rule else "Add routing rule",
+            show_save_and_add_another=rule is None,
+            show_save_and_continue=rule is not None and may_edit,
             **(self._about(request, rule) if rule else {}),
             **extra,
-        }
-        return self.render_change_form(request, context, add=rule is None, change=rule is not None, obj=rule)
+        )
 
     def _about(self, request: HttpRequest, rule: RoutingRule) -> dict[str, Any]:
         """Build what the page tells of the rule and of its operator beside the form."""
