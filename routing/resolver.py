@@ -55,7 +55,6 @@ class Candidate(NamedTuple):
 
     rule_id: UUID
     operator_id: UUID
-    operator_name: str
     prefix: str
     mcc: str
     mnc: str
@@ -66,6 +65,7 @@ class Candidate(NamedTuple):
     effective_from: datetime | None
     effective_to: datetime | None
     active: bool
+    operator_name: str
     status: str
     health: str
 
@@ -131,7 +131,7 @@ def obstacle_of(candidate: Candidate, question: Question) -> Obstacle | None:
         return Obstacle.OTHER_NETWORK
     if candidate.status != "ACTIVE":
         return Obstacle.OPERATOR_SUSPENDED if candidate.status == "SUSPENDED" else Obstacle.OPERATOR_INACTIVE
-    if candidate.operator_id in question.down:
+    if question.down and candidate.operator_id in question.down:
         return Obstacle.ASSUMED_DOWN
     return Obstacle.UNHEALTHY if candidate.health == "UNHEALTHY" else None
 

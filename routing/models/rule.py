@@ -51,15 +51,6 @@ class RoutingRuleQuerySet(models.QuerySet["RoutingRule"]):
         """Leave out what belongs to operators that are deleted."""
         return self.filter(operator__deleted_at=None)
 
-    def overlapping(self, start: Any, end: Any) -> Self:
-        """Keep what shares a moment with [start, end); None is unbounded."""
-        found = self
-        if end is not None:
-            found = found.filter(Q(effective_from=None) | Q(effective_from__lt=end))
-        if start is not None:
-            found = found.filter(Q(effective_to=None) | Q(effective_to__gt=start))
-        return found
-
     def at(self, moment: Any) -> Self:
         """Keep what is in force at a moment, whatever its operator's state."""
         return self.filter(
@@ -146,8 +137,24 @@ class RoutingRule(models.Model):
     class Meta:
         ordering = ("prefix", "id")
         indexes = (
-            # Resolution (prefix among the number's prefixes), and the list of all rules in its order.
-            models.Index(fields=("prefix", "id"), name="routing_rule_by_prefix"),
+            # Resolution (prefix among the number's prefixes), and the list of all rules in its order. It holds all that
+            # resolution reads of a rule: the rules of one prefix lie all over the table, for each sheet has its own.
+            models.Index(
+                fields=("prefix", "id"),
+                include=(
+                    "operator",
+                    "mcc",
+                    "mnc",
+                    "priority",
+                    "weight",
+                    "cost_per_segment",
+                    "currency",
+                    "effective_from",
+                    "effective_to",
+                    "active",
+                ),
+                name="routing_rule_by_prefix",
+            ),
             # An operator's rules, its overlaps, and the rules that a rate sheet's lines meet.
             models.Index(fields=("operator", "prefix", "id"), name="routing_rule_by_operator"),
             # What one rate sheet made.

@@ -6,7 +6,6 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
-from unittest import mock
 
 import psycopg
 from django.db import connection
@@ -87,10 +86,8 @@ class BareLookup:
     """The statement that `decide` runs for one number, through psycopg alone: prepared, fetched, nothing ranked."""
 
     def __init__(self) -> None:
-        with mock.patch.object(lookup, "_fetch", wraps=lookup._fetch) as fetch:
-            lookup.nearest(Question("+447911123456", NOW), ["+447911123456"], LIMIT + SPARE)
-        statement, _, self.values = fetch.call_args.args
-        self.statement = statement.format(asked=lookup._ONE, fence="OFFSET 0")
+        self.statement = lookup.nearest_statement(Strategy.PRIORITY, False, LIMIT + SPARE, True)
+        self.values = {"as_of": NOW, "currency": "", "mcc": "", "mnc": "", "down": []}
         parameters = connection.get_connection_params()
         for name in ("cursor_factory", "context", "prepare_threshold"):
             parameters.pop(name, None)

@@ -11,6 +11,7 @@ from django.contrib.admin import helpers
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page
 from django.db.models import Model, QuerySet
 from django.forms import Media
 from django.http import HttpRequest, HttpResponse
@@ -38,6 +39,19 @@ SPACING: Final = re.compile(r"[\s().-]+")
 DIGITS: Final = re.compile(r"(?:\+|00)?([1-9][0-9]{0,14})|\+")
 
 
+class KeysFirstPaginator(BoundedPaginator):
+    """Find a later page's rows by the index alone, and read those rows: skipped ones are never read."""
+
+    def page(self, number: int | str) -> Page[Any]:
+        page = super().page(number)
+        if page.number > 1:
+            all_rows, rows = self.object_list, page.object_list
+            assert isinstance(all_rows, QuerySet)
+            assert isinstance(rows, QuerySet)
+            page.object_list = all_rows.filter(pk__in=list(rows.values_list("pk", flat=True)))
+        return page
+
+
 class RuleChangeList(OperatorChangeList):
     """Keep to an order that an index serves: among all rules by prefix, and any within one operator."""
 
@@ -57,7 +71,7 @@ class ListPage(TypedAdmin[RoutingRule]):
     list_per_page = 50
     list_select_related = ("operator",)
     ordering = ("prefix", "id")
-    paginator = BoundedPaginator
+    paginator = KeysFirstPaginator
     search_fields = ("prefix",)
     search_help_text = "The beginning of a prefix, such as +4479, or part of an operator's name."
     show_facets = admin.ShowFacets.NEVER
