@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -13,6 +11,7 @@ from django.db import connection
 
 from operators.errors import FieldProblem
 from operators.wire import wire_value
+from routing.coverage import is_covered
 from routing.errors import MOST_LISTED
 from routing.models import DestinationPrefix, RoutingRule
 from routing.models.destination import prefixes_of
@@ -144,17 +143,6 @@ def _country_above(prefix: str) -> str:
     """Name the country of the longest destination prefix that this one is or lies in; empty where none is known."""
     above = DestinationPrefix.objects.covering(prefix).exclude(country="")
     return above.values_list("country", flat=True).first() or ""
-
-
-def is_covered(prefix: str, longer: Iterable[str]) -> bool:
-    """Tell whether every number of a prefix begins with one of the longer prefixes as well."""
-    by_length: dict[int, set[str]] = {}
-    for each in longer:
-        by_length.setdefault(len(each), set()).add(each)
-    for length in range(max(by_length, default=0), len(prefix), -1):
-        parents = Counter(each[:-1] for each in by_length.get(length, ()))
-        by_length.setdefault(length - 1, set()).update(each for each, count in parents.items() if count == 10)
-    return prefix in by_length.get(len(prefix), ())
 
 
 class _Group(NamedTuple):

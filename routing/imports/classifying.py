@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.db import connection
 
+from routing.coverage import covered, span_of
 from routing.imports.countries import reject_strangers
 from routing.imports.staging import STAGE
 from routing.imports.steps import join_as_sets
@@ -81,6 +82,18 @@ _FACTS: Final = f"""
     SELECT min(effective_from), count(*) FILTER (WHERE effective_from < %s), count(effective_to)
     FROM {STAGE} WHERE field = ''
 """  # noqa: S608
+# Prices of whole prefixes, and the rules beside them that run on: of one prefix the one that ends last.
+_SPANS: Final = f"""
+    SELECT prefix, effective_from, effective_to, true FROM {STAGE} WHERE field = '' AND mcc = ''
+    UNION ALL (
+        SELECT DISTINCT ON (prefix) prefix, effective_from, effective_to, false
+        FROM {RULES} AS rule
+        WHERE mcc = '' AND NOT %(is_full)s
+            AND NOT EXISTS (SELECT FROM {STAGE} AS stage WHERE stage.field = '' AND {_SAME_KEY.format("stage", "rule")})
+        ORDER BY prefix, effective_to DESC NULLS FIRST
+    )
+"""  # noqa: S608
+_MOST_NAMED: Final = 5
 
 
 def classify(sheet: RateSheet, now: datetime) -> None:
@@ -106,9 +119,10 @@ def classify(sheet: RateSheet, now: datetime) -> None:
             [sheet.pk],
         )
         kinds = Counter(dict(cursor.fetchall()))
+        losers = _never_winning(cursor, sheet)
     sheet.counts = {kind.value: kinds[kind.value] for kind in LineKind}
     sheet.counts |= {"missing": missing, "superseded": superseded}
-    sheet.warnings = _warnings(sheet, backdated=backdated, bounded=bounded)
+    sheet.warnings = _warnings(sheet, backdated=backdated, bounded=bounded, losers=losers)
 
 
 def _missing(cursor: Any, sheet: RateSheet, earliest: datetime | None) -> int:
@@ -123,12 +137,26 @@ def _missing(cursor: Any, sheet: RateSheet, earliest: datetime | None) -> int:
     return int(cursor.fetchone()[0])
 
 
-def _warnings(sheet: RateSheet, *, backdated: int, bounded: int) -> list[str]:
+def _never_winning(cursor: Any, sheet: RateSheet) -> list[str]:
+    """List the prefixes of the sheet of which the operator's longer ones leave no number.
+
+    Where a single rule is refused for it, a sheet's is only told of: which ranges it prices is the carrier's to choose.
+    """
+    cursor.execute(_SPANS, {"is_full": sheet.is_full})
+    rows = cursor.fetchall()
+    spans = {prefix: span_of(start, end) for prefix, start, end, _ in rows}
+    named = {prefix for prefix, *_, is_named in rows if is_named}
+    return [prefix for prefix in covered(spans) if prefix in named]
+
+
+def _warnings(sheet: RateSheet, *, backdated: int, bounded: int, losers: list[str]) -> list[str]:
     superseded, missing = sheet.counts["superseded"], sheet.missing if sheet.is_full else 0
+    first = ", ".join(losers[:_MOST_NAMED]) + (", …" if len(losers) > _MOST_NAMED else "")
     found = (
         (backdated, "Lines that begin in the past", "their prices count from then on"),
         (bounded, "Lines with an end", "after it the sheet leaves their prefixes without a price"),
         (superseded, "Prices that were to begin later", "the sheet replaces them"),
         (missing, "Prices that the sheet does not name", "they end"),
+        (len(losers), "Prices that can never win", f"longer prefixes cover every number of {first}"),
     )
     return [f"{what}: {count:,}; {meaning}." for count, what, meaning in found if count]

@@ -187,6 +187,20 @@ def test_it_warns_of_what_is_easily_overlooked() -> None:
     ]
 
 
+def test_it_warns_of_prices_that_longer_prefixes_never_let_win() -> None:
+    operator = make_operator()
+    for digit in range(9):
+        make_rule(operator, prefix=f"+44{digit}", effective_to=FEBRUARY if digit == 0 else None)
+    lines = [row("+44", "0.01"), row("+449", "0.02"), row("+33", "0.03"), row("+331", "0.04")]
+
+    assert previewed(operator, *lines).warnings == [], "+440 leaves it in February"
+    sheet = previewed(operator, *lines, row("+440", "0.05"))
+    assert sheet.warnings == ["Prices that can never win: 1; longer prefixes cover every number of +44."]
+    assert kinds(sheet) == {"new": 4, "dearer": 1}
+    alone = previewed(operator, *lines, row("+440", "0.05"), options=SheetOptions(is_full=True))
+    assert not any("never win" in warning for warning in alone.warnings), "the others end"
+
+
 def test_it_makes_the_preview_again_with_another_map_and_other_options(actor: Actor) -> None:
     operator = make_operator()
     sheet = previewed(operator, row("+441", "0.01", start=None, currency=""))
