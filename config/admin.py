@@ -60,14 +60,25 @@ class OpsAdminSite(AdminSite):
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Put what staff use daily first."""
-        sections: list[Any] = super().get_app_list(request, app_label)
+        sections = _with_one_for_staff(super().get_app_list(request, app_label))
         for section in sections:
-            if section["app_label"] == "auth":
-                section["name"] = "Staff"
-            elif section["app_label"] == "routing" and request.user.has_perm("routing.view_routingrule"):
+            if section["app_label"] == "routing" and request.user.has_perm("routing.view_routingrule"):
                 section["models"].extend(_page(*page) for page in ROUTING_PAGES)
             section["models"].sort(key=lambda model: _rank(model["object_name"], FIRST_MODELS))
         return sorted(sections, key=lambda section: _rank(section["app_label"], SECTIONS))
+
+
+def _with_one_for_staff(sections: list[Any]) -> list[Any]:
+    """Put failed log-ins beside users and groups."""
+    staff = [section for section in sections if section["app_label"] in ("auth", "axes")]
+    if not staff:
+        return sections
+    models = [model for section in staff for model in section["models"]]
+    for model in models:
+        if model["object_name"] == "AccessAttempt":
+            model["name"] = "Failed log-ins"
+    whole = {**staff[0], "app_label": "auth", "name": "Staff", "models": models}
+    return [*(section for section in sections if section not in staff), whole]
 
 
 def _page(name: str, object_name: str, address: str) -> dict[str, Any]:

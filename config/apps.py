@@ -16,6 +16,7 @@ class ConfigConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        from config import checks, telemetry  # noqa: F401 - checks registers the system checks
+        # Importing registers the system checks, the signals' receivers and, after Django's own, the pages of staff.
+        from config import checks, failedlogins, sessions, staff, telemetry  # noqa: F401
 
         telemetry.configure()

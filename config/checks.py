@@ -21,7 +21,7 @@ SERVING_ROLES: Final = ("admin", "internal", "reconciler")
 
 @register(TAG)
 def check_settings(**_: Any) -> list[CheckMessage]:
-    return [*web(), *identity(), *transport(), *vault_tokens(), *rest(), *retention()]
+    return [*web(), *identity(), *addresses(), *transport(), *vault_tokens(), *rest(), *retention()]
 
 
 def web() -> Iterator[CheckMessage]:
@@ -66,6 +66,15 @@ def identity() -> Iterator[CheckMessage]:
             "JWT_DEV_KEY_PATH is set in production: whoever reads that file can sign tokens.",
             hint="Unset it; tokens come from the platform's identity provider.",
             id="config.E006",
+        )
+
+
+def addresses() -> Iterator[CheckMessage]:
+    if getattr(settings, "SECURE_PROXY_SSL_HEADER", None) and not settings.TRUSTED_PROXIES:
+        yield CheckWarning(
+            "TRUSTED_PROXIES is 0 behind a proxy: all of staff share its address, and are locked out together.",
+            hint="Set it to the number of proxies that append to X-Forwarded-For.",
+            id="config.W013",
         )
 
 

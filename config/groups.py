@@ -20,43 +20,62 @@ _VIEW: Final = frozenset(
         "routing.view_destinationprefix",
     }
 )
-_MANAGE: Final = _VIEW | {
-    "operators.add_operator",
-    "operators.change_operator",
-    "operators.delete_operator",
-    "operators.change_operator_status",
-    "operators.restore_operator",
-    "health.set_maintenance",
-    "health.override_health",
-    "routing.add_routingrule",
-    "routing.change_routingrule",
-    "routing.delete_routingrule",
-    "routing.add_ratesheet",
-    "routing.change_ratesheet",
-    "routing.add_destinationprefix",
-    "routing.change_destinationprefix",
-    "routing.delete_destinationprefix",
-}
-
-GROUPS: Final[dict[str, frozenset[str]]] = {
-    "Viewer": _VIEW,
-    "Operator manager": _MANAGE,
-    "Security officer": _VIEW | {"operators.rotate_credential"},
-    "Administrator": _MANAGE
-    | {
+_OPERATORS: Final = frozenset(
+    {
+        "operators.add_operator",
+        "operators.change_operator",
+        "operators.delete_operator",
+        "operators.change_operator_status",
+        "operators.restore_operator",
+        "health.set_maintenance",
+        "health.override_health",
+    }
+)
+_RATES: Final = frozenset(
+    {
+        "routing.add_routingrule",
+        "routing.change_routingrule",
+        "routing.delete_routingrule",
+        "routing.import_ratesheet",
+        "routing.undo_ratesheet",
+        "routing.add_destinationprefix",
+        "routing.change_destinationprefix",
+        "routing.delete_destinationprefix",
+    }
+)
+_SECRETS: Final = frozenset(
+    {
         "operators.rotate_credential",
+        "operators.revert_credential",
+        "axes.view_accessattempt",
+    }
+)
+_STAFF: Final = frozenset(
+    {
         "operators.view_outboxevent",
         "operators.change_outboxevent",
         "auth.view_user",
         "auth.add_user",
         "auth.change_user",
         "auth.view_group",
-    },
+        "axes.delete_accessattempt",
+    }
+)
+
+GROUPS: Final[dict[str, frozenset[str]]] = {
+    "Viewer": _VIEW,
+    "Operator manager": _VIEW | _OPERATORS,
+    "Rate manager": _VIEW | _RATES,
+    "Security officer": _VIEW | _SECRETS,
+    "Administrator": _VIEW | _OPERATORS | _RATES | _SECRETS | _STAFF,
 }
 
 
 def ensure_groups() -> list[str]:
-    """Create the groups that are missing and give every one exactly its rights; return the names that are new."""
+    """Create the groups that are missing and give each of ours exactly its rights; return the names that are new.
+
+    Groups that somebody else made are left alone.
+    """
     known = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.select_related("content_type")

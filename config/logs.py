@@ -23,7 +23,11 @@ LOWEST_LEVELS: Final = {"urllib3": "WARNING", "requests": "WARNING", "hvac": "IN
 # Django's and gunicorn's loggers bring handlers of their own; the root's is enough.
 THROUGH_ROOT: Final = ("django", "django.server", "gunicorn.error")
 # What the access line of config.middleware says already, query string and traceback left out.
-SAID_ELSEWHERE: Final = {"django.request": "ERROR", "django.security.DisallowedHost": "CRITICAL"}
+SAID_ELSEWHERE: Final = {
+    "django.request": "ERROR",
+    "django.security.DisallowedHost": "CRITICAL",
+    "axes": "ERROR",  # config.lockouts tells of every log-in
+}
 
 
 def configure(config: dict[str, Any]) -> None:

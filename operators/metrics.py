@@ -14,6 +14,7 @@ vault_read_seconds = Histogram("ops_vault_read_duration_seconds", "Reads from Va
 vault_write_seconds = Histogram("ops_vault_write_duration_seconds", "Writes to Vault.", buckets=VAULT_BUCKETS)
 vault_auth = Counter("ops_vault_auth", "Logins to Vault and renewals of its tokens.", ["result"])
 nats_publish = Counter("ops_nats_publish", "Events offered to the broker.", ["event", "result"])
+console_login = Counter("ops_console_login", "Log-ins to the console.", ["result"])
 pg_errors = Counter("ops_pg_errors", "Failed work on PostgreSQL.", ["op"])
 internal_refused = Counter("ops_internal_refused", "Callers that the internal API turned away.", ["reason"])
 
@@ -30,6 +31,8 @@ for _result in ("ok", "error"):
     vault_auth.labels(_result)
     for _event in ("created", "updated", "deleted", "health"):
         nats_publish.labels(_event, _result)
+for _result in ("ok", "failed", "locked"):
+    console_login.labels(_result)
 for _op in ("connect", "read", "write"):
     pg_errors.labels(_op)
 for _reason in ("handshake", "certificate", "expired", "proxy", "header", "identity", "unknown", "service"):

@@ -73,6 +73,15 @@ class RateSheetTouched(OperatorError):
         super().__init__(f"The sheet cannot be undone as a whole: {' and '.join(words)}. Nothing was changed.")
 
 
+class ImportNotAllowed(OperatorError):
+    """Whoever applies the sheet may not do to rules what it would do."""
+
+    code, status = "FORBIDDEN", 403
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The sheet would {what}, which you may not do. Nothing was changed; ask somebody who may.")
+
+
 class RoutingRuleConflict(OperatorError):
     """The rule meets others of its operator; `findings` say how, and which they are."""
 

@@ -100,7 +100,7 @@ REVERT: Final = Move(
     label="Previous password",
     title="Go back to the previous password of {}",
     done="{} uses its previous password again.",
-    permission="rotate_credential",
+    permission="revert_credential",
     explanation=(
         "The version before the present one becomes valid again, and the present one becomes the previous: doing this "
         "twice changes nothing.",

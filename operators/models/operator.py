@@ -155,7 +155,8 @@ class Operator(models.Model):
         ordering = ("name", "id")
         permissions = (
             ("change_operator_status", "Can activate, suspend and deactivate operators"),
-            ("rotate_credential", "Can rotate an operator's password and go back to the previous one"),
+            ("rotate_credential", "Can give an operator a new password"),
+            ("revert_credential", "Can go back to an operator's previous password"),
             ("restore_operator", "Can restore a deleted operator"),
         )
         indexes = (

@@ -14,7 +14,7 @@ from operators.changes import commit_change, lock_operator
 from operators.errors import FieldProblem, InvalidPayload, PreconditionFailed
 from operators.models import AuditAction
 from routing.actions import WIRE_NAME
-from routing.errors import MOST_LISTED, RateChangeUnconfirmed
+from routing.errors import MOST_LISTED, ImportNotAllowed, RateChangeUnconfirmed
 from routing.imports.locking import hold_rules, lock_sheet
 from routing.imports.profiles import remember
 from routing.imports.steps import allow_long, join_as_sets, step
@@ -81,12 +81,21 @@ _INSERT: Final = f"""
 """  # noqa: S608
 
 
-def apply_sheet(*, actor: Actor, sheet_id: UUID, confirm_large_changes: bool = False, reason: str = "") -> RateSheet:
+def apply_sheet(
+    *,
+    actor: Actor,
+    sheet_id: UUID,
+    confirm_large_changes: bool = False,
+    reason: str = "",
+    may_add: bool = True,
+    may_change: bool = True,
+) -> RateSheet:
     """Write the previewed lines as rules, and end what they replace; the rejected ones are left out.
 
     One version, one audit entry and one event, whatever the size; none where no line changes anything. Raises
-    RateSheetNotFound, PreconditionFailed unless the operator is as the preview saw it, RateChangeUnconfirmed, and
-    InvalidPayload on `file` where no line is left to apply.
+    RateSheetNotFound, PreconditionFailed unless the operator is as the preview saw it, RateChangeUnconfirmed,
+    InvalidPayload on `file` where no line is left to apply, and ImportNotAllowed where a line adds a rule without
+    `may_add`, or a rule ends or changes without `may_change`.
     """
     sheet = RateSheet.objects.find(sheet_id)
     with (
@@ -100,6 +109,11 @@ def apply_sheet(*, actor: Actor, sheet_id: UUID, confirm_large_changes: bool = F
         sheet.applied_at = timezone.now()
         sheet.applied_by, sheet.applied_source = actor.name, actor.source.value
         _write_rules(sheet)
+        # Only what was written tells for certain; the transaction takes it back.
+        if sheet.adds_rules and not may_add:
+            raise ImportNotAllowed("add routing rules")
+        if sheet.counts["touched"] and not may_change:
+            raise ImportNotAllowed("end or change routing rules")
         if sheet.counts["made"] or sheet.counts["touched"]:
             operator = lock_operator(sheet.operator_id)
             change = {WIRE_NAME: (None, sheet.in_words())}

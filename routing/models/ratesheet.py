@@ -99,6 +99,11 @@ class RateSheet(models.Model):
     objects = RateSheetQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view",)
+        permissions = (
+            ("import_ratesheet", "Can upload, preview, apply and throw away rate sheets"),
+            ("undo_ratesheet", "Can undo the import of a rate sheet"),
+        )
         ordering = ("-uploaded_at", "id")
         indexes = (
             # The list of all sheets, and an operator's.
@@ -135,6 +140,18 @@ class RateSheet(models.Model):
         """Count the lines that can be applied."""
         kinds = self.kinds()
         return sum(kinds.values()) - kinds[LineKind.REJECTED] - kinds[LineKind.ENDED]
+
+    @property
+    def adds_rules(self) -> bool:
+        """Tell whether a line has a price for what had none."""
+        return self.kinds()[LineKind.NEW] > 0
+
+    @property
+    def changes_rules(self) -> bool:
+        """Tell whether the preview saw a rule that ends or gets another price."""
+        kinds = self.kinds()
+        touching = (LineKind.DEARER, LineKind.CHEAPER, LineKind.CURRENCY_CHANGED, LineKind.ENDED)
+        return any(kinds[kind] for kind in touching) or bool(self.counts.get("superseded"))
 
     @property
     def missing(self) -> int:

@@ -40,7 +40,7 @@ def shown(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-@pytest.mark.parametrize("group", ["Viewer", "Operator manager", "Security officer", "Administrator"])
+@pytest.mark.parametrize("group", ["Viewer", "Operator manager", "Rate manager", "Security officer", "Administrator"])
 def test_it_gives_each_group_its_rights(group: str) -> None:
     client = member_of(group)
     user = client.get("/admin/").context["user"]

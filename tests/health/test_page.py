@@ -538,8 +538,8 @@ def test_it_cannot_be_written_to_itself(staff_client: Client, operator: Operator
 
 @pytest.mark.parametrize(
     ("group", "shown"),
-    [("Viewer", 0), ("Operator manager", 2), ("Administrator", 2)],
-    ids=["viewer", "manager", "administrator"],
+    [("Viewer", 0), ("Operator manager", 2), ("Rate manager", 0), ("Security officer", 0), ("Administrator", 2)],
+    ids=["viewer", "operators", "rates", "security", "administrator"],
 )
 def test_it_gives_the_groups_what_their_names_promise(operator: Operator, group: str, shown: int) -> None:
     assert len(buttons(read(member_of(group), operator))) == shown

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db
 RIGHTS: Final = {
     "Viewer": set[str](),
     "Operator manager": {"add", "change", "activate", "suspend", "deactivate", "delete", "restore"},
+    "Rate manager": set(),
     "Security officer": {"rotate", "revert"},
     "Administrator": {
         "add",

@@ -183,7 +183,7 @@ def test_it_knows_who_may_do_what(world: None) -> None:
     assert viewer.get(page("delete", row)).status_code == 403
     assert viewer.post(page("delete", row), {"expected_version": "1"}).status_code == 403
 
-    manager = member_of("Operator manager")
+    manager = member_of("Rate manager")
     assert manager.post(page("change", row), typed(row, network="x")).status_code == 302
     assert manager.post(page("delete", row), {"expected_version": "2"}).status_code == 302
 

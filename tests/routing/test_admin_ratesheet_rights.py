@@ -10,11 +10,12 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from operators.models import Operator
-from routing.models import RateSheet, SheetStatus
+from routing.imports.options import SheetOptions
+from routing.models import RateSheet, RoutingRule, SheetStatus
 from tests.factories import make_operator
 from tests.operators.console import member_of
 from tests.operators.console import page as operator_page
-from tests.routing.imports.cast import applied, previewed, row
+from tests.routing.imports.cast import FEBRUARY, JANUARY, applied, previewed, row
 from tests.routing.sheet_pages import ADD, LIST, chosen, page
 
 # Each step of an import is a transaction of its own.
@@ -24,7 +25,8 @@ ALL: Final = {"upload", "preview", "discard", "apply", "undo"}
 RIGHTS: Final = {
     "Viewer": set[str](),
     "Security officer": set[str](),
-    "Operator manager": ALL,
+    "Operator manager": set(),
+    "Rate manager": ALL,
     "Administrator": ALL,
 }
 
@@ -35,9 +37,9 @@ def operator() -> Operator:
 
 
 def staff_with(client: Client, *rights: str) -> Client:
-    """Log in somebody who has just these rights on rate sheets and may see operators."""
+    """Log in somebody who has just these rights and may see operators."""
     user = get_user_model().objects.create_user("somebody", is_staff=True)
-    names = [*(f"{right}_ratesheet" for right in rights), "view_operator"]
+    names = [*rights, "view_operator"]
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
     client.force_login(user)
     return client
@@ -87,17 +89,75 @@ def test_it_shows_sheets_to_every_group_and_buttons_to_who_may(group: str, opera
 
 
 @pytest.mark.parametrize("door", sorted(ALL))
-def test_who_may_add_but_not_change_uploads_and_previews_and_applies_nothing(
+def test_who_may_import_but_not_write_rules_uploads_and_previews_and_applies_nothing(
     client: Client, door: str, operator: Operator
 ) -> None:
-    client = staff_with(client, "view", "add")
+    client = staff_with(client, "view_ratesheet", "import_ratesheet")
 
     may = door in {"upload", "preview", "discard"}
     assert knock(client, door, operator) == ((302, True) if may else (403, False))
+    assert RoutingRule.objects.exists() == (door == "undo")
 
 
-def test_who_may_add_but_not_change_sees_the_preview_and_no_button(client: Client, operator: Operator) -> None:
-    client = staff_with(client, "view", "add")
+OLD, NEW = row("+44", "1"), row("+49", "1")
+SHEETS: Final = {
+    # what the operator has, what the sheet says, whether it is a full one, and the rights on rules that it takes
+    "a new price": ((OLD,), (NEW,), False, {"add"}),
+    "a dearer price": ((OLD,), (row("+44", "2"),), False, {"change"}),
+    "a cheaper price": ((OLD,), (row("+44", "0.5"),), False, {"change"}),
+    "another currency": ((OLD,), (row("+44", "1", currency="USD"),), False, {"change"}),
+    "a price that ends": ((OLD, NEW), (NEW,), True, {"change"}),
+    "a new price before one that begins later": (
+        (row("+44", "1", start=FEBRUARY),),
+        (row("+44", "1", start=JANUARY),),
+        False,
+        {"add", "change"},
+    ),
+    "a new and a dearer price": ((OLD,), (NEW, row("+44", "2")), False, {"add", "change"}),
+    "nothing new": ((OLD,), (OLD,), False, set[str]()),
+}
+
+
+@pytest.mark.parametrize(
+    "may", [set(), {"add"}, {"change"}, {"add", "change"}], ids=lambda may: "+".join(may) or "none"
+)
+@pytest.mark.parametrize("case", SHEETS)
+def test_it_asks_for_the_right_on_rules_that_every_line_needs(
+    client: Client, case: str, may: set[str], operator: Operator
+) -> None:
+    before, lines, is_full, needed = SHEETS[case]
+    applied(operator, *before)
+    sheet = previewed(operator, *lines, options=SheetOptions(is_full=is_full))
+    client = staff_with(client, "view_ratesheet", "import_ratesheet", *(f"{right}_routingrule" for right in may))
+    rules = set(RoutingRule.objects.values_list("pk", "version", "active", "effective_to"))
+    assert sheet.previewed_at
+    shown = client.get(page("change", sheet)).content.decode()
+
+    answer = client.post(
+        page("apply", sheet), {"seen": sheet.previewed_at.isoformat(), "confirming": "1", "confirm": "on"}
+    )
+
+    sheet.refresh_from_db()
+    is_allowed = needed <= may
+    assert (answer.status_code, sheet.status) == ((302, "APPLIED") if is_allowed else (403, "PREVIEWED"))
+    assert ("You may see what the sheet would do, not apply it" in shown) == (not is_allowed)
+    assert (set(RoutingRule.objects.values_list("pk", "version", "active", "effective_to")) != rules) == (
+        is_allowed and bool(needed)
+    )
+
+
+def test_who_may_undo_but_not_import_undoes_alone(client: Client, operator: Operator) -> None:
+    client = staff_with(client, "view_ratesheet", "undo_ratesheet")
+
+    assert knock(client, "upload", operator) == (403, False)
+    for door in ("apply", "discard", "preview"):
+        assert knock(client, door, operator) == (403, False)
+    RoutingRule.objects.all().delete()
+    assert knock(client, "undo", operator) == (302, True)
+
+
+def test_who_may_import_but_not_write_rules_sees_the_preview_and_no_button(client: Client, operator: Operator) -> None:
+    client = staff_with(client, "view_ratesheet", "import_ratesheet")
     done, open_sheet = applied(operator, row("+44", "1")), previewed(operator, row("+44", "2"))
 
     html = client.get(page("change", open_sheet)).content.decode()
@@ -108,16 +168,8 @@ def test_who_may_add_but_not_change_sees_the_preview_and_no_button(client: Clien
     assert "Undo this import" not in client.get(page("change", done)).content.decode()
 
 
-@pytest.mark.parametrize("door", sorted(ALL))
-def test_who_may_change_but_not_add_applies_and_undoes_alone(client: Client, door: str, operator: Operator) -> None:
-    client = staff_with(client, "view", "change")
-
-    may = door in {"apply", "undo"}
-    assert knock(client, door, operator) == ((302, True) if may else (403, False))
-
-
 def test_who_may_not_see_sheets_uploads_none(client: Client, operator: Operator) -> None:
-    client = staff_with(client, "add")
+    client = staff_with(client, "import_ratesheet", "add_routingrule")
 
     assert knock(client, "upload", operator) == (403, False)
 

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.django_db
 RIGHTS: Final = {
     "Viewer": set[str](),
     "Security officer": set[str](),
-    "Operator manager": {"add", "change", "delete", "bulk"},
+    "Operator manager": set(),
+    "Rate manager": {"add", "change", "delete", "bulk"},
     "Administrator": {"add", "change", "delete", "bulk"},
 }
 

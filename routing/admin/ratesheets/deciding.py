@@ -38,7 +38,9 @@ class DecisionPages(SheetPage):
     @method_decorator(require_POST)
     def apply_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Apply the preview that the page showed; where prices move far, ask once more first."""
-        sheet = self._decidable_sheet(request, object_id)
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        sheet = sheet_or_404(object_id)
         is_second = "confirming" in request.POST
         form = (ConfirmForm if is_second else ApplyForm)(request.POST)
         if not form.is_valid() and set(form.errors) != {"confirm"}:
@@ -54,6 +56,8 @@ class DecisionPages(SheetPage):
                 sheet_id=sheet.pk,
                 confirm_large_changes=is_second and form.is_valid(),
                 reason=form.cleaned_data["reason"],
+                may_add=request.user.has_perm("routing.add_routingrule"),
+                may_change=request.user.has_perm("routing.change_routingrule"),
             )
         except RateChangeUnconfirmed as refusal:
             return self._ask_again(request, sheet, form, refusal)
@@ -65,7 +69,9 @@ class DecisionPages(SheetPage):
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def undo_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Explain what undoing does and ask for a reason (GET), then do it (POST)."""
-        sheet = self._decidable_sheet(request, object_id)
+        if not self.may_undo(request):
+            raise PermissionDenied
+        sheet = sheet_or_404(object_id)
         if sheet.status != SheetStatus.APPLIED:
             self.message_user(request, "Only an import that is applied can be undone.", messages.WARNING)
             return HttpResponseRedirect(sheet_url("change", sheet))
@@ -83,11 +89,6 @@ class DecisionPages(SheetPage):
         message = f"The import of {undone.filename} is undone: the prices are as they were before."
         self.message_user(request, message, messages.SUCCESS)
         return HttpResponseRedirect(sheet_url("change", undone))
-
-    def _decidable_sheet(self, request: HttpRequest, object_id: str) -> RateSheet:
-        if not self.has_change_permission(request):
-            raise PermissionDenied
-        return sheet_or_404(object_id)
 
     def _ask_again(
         self, request: HttpRequest, sheet: RateSheet, form: ApplyForm, refusal: RateChangeUnconfirmed

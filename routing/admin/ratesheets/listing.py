@@ -79,7 +79,10 @@ class ListPage(TypedAdmin[RateSheet]):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Let only those upload who may see what comes of it."""
-        return super().has_add_permission(request) and self.has_view_permission(request)
+        return request.user.has_perm("routing.import_ratesheet") and self.has_view_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: RateSheet | None = None) -> bool:
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: RateSheet | None = None) -> bool:
         return False

@@ -45,6 +45,15 @@ class SheetPage(TypedAdmin[RateSheet]):
             raise PermissionDenied
         return sheet_or_404(object_id)
 
+    def may_undo(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("routing.undo_ratesheet") and self.has_view_permission(request)
+
+    def _may_apply(self, request: HttpRequest, sheet: RateSheet) -> bool:
+        """Ask for the right to import, and for the rights on rules that what the preview saw needs."""
+        may_add = not sheet.adds_rules or request.user.has_perm("routing.add_routingrule")
+        may_change = not sheet.changes_rules or request.user.has_perm("routing.change_routingrule")
+        return self.has_add_permission(request) and may_add and may_change
+
     def show(
         self,
         request: HttpRequest,
@@ -56,7 +65,7 @@ class SheetPage(TypedAdmin[RateSheet]):
     ) -> HttpResponse:
         """Build the page, with the forms that this person may use; the same number of queries whatever is on it."""
         may_read = sheet.is_open and self.has_add_permission(request)
-        may_apply = sheet.status == SheetStatus.PREVIEWED and sheet.accepted and self.has_change_permission(request)
+        may_apply = sheet.status == SheetStatus.PREVIEWED and sheet.accepted and self._may_apply(request, sheet)
         context = {
             **self.admin_site.each_context(request),
             **about_operator(request, sheet.operator),
@@ -73,7 +82,7 @@ class SheetPage(TypedAdmin[RateSheet]):
             "columns": _columns(sheet),
             "understood": wording.understood(sheet),
             "reading": (reading or ReadingForm(sheet=sheet)) if may_read else None,
-            "may_undo": sheet.status == SheetStatus.APPLIED and self.has_change_permission(request),
+            "may_undo": sheet.status == SheetStatus.APPLIED and self.may_undo(request),
             **(self._lines(request, sheet) if sheet.status in WITH_LINES else {}),
         }
         if may_apply:
