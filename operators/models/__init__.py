@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operators.models.audit import AuditAction, AuditEntry
 from operators.models.credential import CredentialAttempt
+from operators.models.credential_read import CredentialRead, ReadResult
 from operators.models.idempotency import IdempotencyRecord
 from operators.models.legacy import LegacyRow, LegacyRun, RowOutcome
 from operators.models.operator import (
@@ -23,6 +24,7 @@ __all__ = [
     "AuditEntry",
     "BindType",
     "CredentialAttempt",
+    "CredentialRead",
     "EnforcementMode",
     "HealthState",
     "IdempotencyRecord",
@@ -32,6 +34,7 @@ __all__ = [
     "OperatorQuerySet",
     "OutboxEvent",
     "OutboxQuerySet",
+    "ReadResult",
     "RowOutcome",
     "Status",
 ]
