@@ -54,8 +54,19 @@ def flag(name: str, *, default: bool) -> bool:
     return raw in {"true", "1"}
 
 
+def assignments(name: str) -> tuple[tuple[str, str], ...]:
+    """Read `key=value|value;key=value` as pairs, in their order; the parts are taken as they stand."""
+    pairs = []
+    for part in filter(None, (part.strip() for part in str(env.str(name, default="")).split(";"))):
+        key, equals, values = part.partition("=")
+        if not equals:
+            raise ImproperlyConfigured(f"{name} must be a list of NAME=VALUE with semicolons; {part!r} is none.")
+        pairs += [(key.strip(), value.strip()) for value in values.split("|")]
+    return tuple(pairs)
+
+
 def process_name() -> str:
-    """Name this process for pg_stat_activity, logs and spans: `web`, or the management command that runs."""
+    """Name this process for pg_stat_activity, logs and spans: `web`, `internal`, or the management command."""
     if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py":
         return sys.argv[1]
-    return "web"
+    return "internal" if os.environ.get("OPS_LISTENER") == "internal" else "web"
