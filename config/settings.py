@@ -170,6 +170,9 @@ IDEMPOTENCY_HOURS = bounded("IDEMPOTENCY_HOURS", default=24, low=1, high=720)
 # --- Callers of the internal API ------------------------------------------------------------------------------------
 # smpp-connector=spiffe://TRUST-DOMAIN/PATH|dns:NAME;routing-engine=...: whose certificates may ask, compared exactly.
 INTERNAL_CALLERS = assignments("INTERNAL_CALLERS")
+# How many passwords one caller may read, in each worker process: in the long run, and at once.
+CREDENTIALS_PER_SECOND = bounded("CREDENTIALS_PER_SECOND", default=250, low=1, high=100_000)
+CREDENTIALS_BURST = bounded("CREDENTIALS_BURST", default=500, low=1, high=100_000)
 
 # --- REST -----------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

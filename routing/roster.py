@@ -113,9 +113,10 @@ def page(position: Position | None, *, limit: int, with_rules: bool) -> Page:
     return _with_rules(operators, begun, behind)
 
 
-def one(operator_id: UUID, position: Position | None) -> Page:
-    """Read one operator with its rules, or the next part of them; raises OperatorNotFound."""
-    return _with_rules([roster.on_the_wire(roster.read_one(operator_id))], position, None)
+def with_its_rules(operator: dict[str, JSONValue], position: Position | None) -> tuple[Entry, Position | None]:
+    """Give one operator its rules, or the next part of them."""
+    page = _with_rules([operator], position, None)
+    return page.entries[0], page.goes_on
 
 
 def _with_rules(operators: list[dict[str, JSONValue]], begun: Position | None, behind: Position | None) -> Page:
