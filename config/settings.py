@@ -184,6 +184,9 @@ INTERNAL_TLS_FILES = {
     name: str(env.str(name, default="")) for name in ("INTERNAL_TLS_CERT", "INTERNAL_TLS_KEY", "INTERNAL_TLS_CA")
 }
 INTERNAL_XFCC_PROXIES = networks("INTERNAL_XFCC_PROXIES")
+# How many passwords one caller may read, in each worker process: in the long run, and at once.
+CREDENTIALS_PER_SECOND = bounded("CREDENTIALS_PER_SECOND", default=250, low=1, high=100_000)
+CREDENTIALS_BURST = bounded("CREDENTIALS_BURST", default=500, low=1, high=100_000)
 
 # --- REST -----------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

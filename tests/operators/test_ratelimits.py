@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config.ratelimits import TokenBuckets, retry_after
+from operators.ratelimits import TokenBuckets, retry_after
 
 
 class Clock:
