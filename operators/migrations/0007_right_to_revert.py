@@ -6,7 +6,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = (("operators", "0004_routing_in_the_audit_trail"),)
+    dependencies = (("operators", "0006_audit_chain"),)
 
     operations = (
         migrations.AlterModelOptions(

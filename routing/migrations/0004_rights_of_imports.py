@@ -6,7 +6,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = (("routing", "0002_rate_sheets"),)
+    dependencies = (("routing", "0003_lookup_index"),)
 
     operations = (
         migrations.AlterModelOptions(
