@@ -67,9 +67,10 @@ class RateSheetTouched(OperatorError):
         words = []
         if total:
             named = ", ".join(f"{rule} by {rule.updated_by}" for rule in self.rules[:3])
-            words.append(f"{total:,} rules were changed or added since ({named}{', …' if total > 3 else ''})")
+            what = "1 rule was" if total == 1 else f"{total:,} rules were"
+            words.append(f"{what} changed or added since ({named}{', …' if total > 3 else ''})")
         if gone:
-            words.append(f"{gone:,} were deleted")
+            words.append("1 rule was deleted" if gone == 1 else f"{gone:,} rules were deleted")
         super().__init__(f"The sheet cannot be undone as a whole: {' and '.join(words)}. Nothing was changed.")
 
 

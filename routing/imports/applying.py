@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -85,6 +86,7 @@ def apply_sheet(
     *,
     actor: Actor,
     sheet_id: UUID,
+    seen_preview: datetime | None = None,
     confirm_large_changes: bool = False,
     reason: str = "",
     may_add: bool = True,
@@ -93,9 +95,10 @@ def apply_sheet(
     """Write the previewed lines as rules, and end what they replace; the rejected ones are left out.
 
     One version, one audit entry and one event, whatever the size; none where no line changes anything. Raises
-    RateSheetNotFound, PreconditionFailed unless the operator is as the preview saw it, RateChangeUnconfirmed,
-    InvalidPayload on `file` where no line is left to apply, and ImportNotAllowed where a line adds a rule without
-    `may_add`, or a rule ends or changes without `may_change`.
+    RateSheetNotFound, PreconditionFailed unless operator and preview are as the preview saw the one and the caller the
+    other (`seen_preview` is when it was made), RateChangeUnconfirmed, InvalidPayload on `file` where no line is left to
+    apply, and ImportNotAllowed where a line adds a rule without `may_add`, or a rule ends or changes without
+    `may_change`.
     """
     sheet = RateSheet.objects.find(sheet_id)
     with (
@@ -105,7 +108,7 @@ def apply_sheet(
         allow_long()
         version = hold_rules(sheet.operator_id)
         sheet = lock_sheet(sheet_id)
-        _refuse(sheet, version, confirm_large_changes=confirm_large_changes)
+        _refuse(sheet, version, seen_preview, confirm_large_changes=confirm_large_changes)
         sheet.applied_at = timezone.now()
         sheet.applied_by, sheet.applied_source = actor.name, actor.source.value
         _write_rules(sheet)
@@ -127,9 +130,11 @@ def apply_sheet(
     return sheet
 
 
-def _refuse(sheet: RateSheet, version: int, *, confirm_large_changes: bool) -> None:
+def _refuse(sheet: RateSheet, version: int, seen_preview: datetime | None, *, confirm_large_changes: bool) -> None:
     if sheet.status != SheetStatus.PREVIEWED:
         raise PreconditionFailed(f"The sheet is {sheet.status}; only what was previewed can be applied.")
+    if seen_preview is not None and sheet.previewed_at != seen_preview:
+        raise PreconditionFailed("Somebody made another preview meanwhile. Look at it first; nothing was changed yet.")
     if version != sheet.seen_version:
         raise PreconditionFailed(
             f"The operator is at version {version}; the preview saw version {sheet.seen_version}. "

@@ -216,8 +216,8 @@ def test_it_lists_the_rules_that_keep_an_import_from_being_undone(staff_client: 
 
     assert response.status_code == 409
     text = text_of(response)
-    assert "The sheet cannot be undone as a whole: 1 rules were changed or added since" in text
-    assert "1 were deleted" in text
+    assert "The sheet cannot be undone as a whole: 1 rule was changed or added since" in text
+    assert "1 rule was deleted" in text
     assert f'href="/admin/routing/routingrule/{rule.pk}/change/"' in response.content.decode()
     assert response.context["form"]["reason"].value() == "OPS-9"
     assert RoutingRule.objects.count() == 2

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from operators.admin.base import actor_of
 from operators.admin.page import answer_with
-from operators.errors import OperatorError, PreconditionFailed
+from operators.errors import OperatorError
 from routing.admin.ratesheets import badges, wording
 from routing.admin.ratesheets.forms import ApplyForm, ConfirmForm, UndoForm
 from routing.admin.ratesheets.lines import Shown
@@ -45,15 +45,11 @@ class DecisionPages(SheetPage):
         form = (ConfirmForm if is_second else ApplyForm)(request.POST)
         if not form.is_valid() and set(form.errors) != {"confirm"}:
             return self.show(request, sheet, applying=form)
-        if not form.saw(sheet.previewed_at) and sheet.is_open:
-            refusal = PreconditionFailed(
-                "Somebody made another preview meanwhile. This is it; nothing was changed yet."
-            )
-            return self.show(request, sheet, refusal=refusal)
         try:
             applied = apply_sheet(
                 actor=actor_of(request),
                 sheet_id=sheet.pk,
+                seen_preview=form.cleaned_data["seen"],
                 confirm_large_changes=is_second and form.is_valid(),
                 reason=form.cleaned_data["reason"],
                 may_add=request.user.has_perm("routing.add_routingrule"),
@@ -95,7 +91,7 @@ class DecisionPages(SheetPage):
     ) -> HttpResponse:
         """List the biggest changes; only here a box says that they are meant."""
         if not isinstance(form, ConfirmForm):
-            form = ConfirmForm(initial=form.cleaned_data)
+            form = ConfirmForm(initial={name: form[name].value() for name in ("reason", "seen")})
         return self._answer(
             request,
             sheet,

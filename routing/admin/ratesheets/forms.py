@@ -195,8 +195,11 @@ class ApplyForm(forms.Form):
     reason = reason_field()
     seen = forms.CharField(widget=forms.HiddenInput)
 
-    def saw(self, previewed_at: datetime | None) -> bool:
-        return previewed_at is not None and self.cleaned_data["seen"] == previewed_at.isoformat()
+    def clean_seen(self) -> datetime:
+        try:
+            return datetime.fromisoformat(self.cleaned_data["seen"])
+        except ValueError:
+            raise forms.ValidationError("Look at the preview first.") from None
 
 
 class ConfirmForm(ApplyForm):

@@ -138,7 +138,7 @@ TOUCHED: Final = Problem(
     409,
     "RATE_SHEET_TOUCHED",
     "What the rate sheet did was changed since",
-    "The sheet cannot be undone as a whole: 1 rules were changed or added since (+4479 by bob). Nothing was changed.",
+    "The sheet cannot be undone as a whole: 1 rule was changed or added since (+4479 by bob). Nothing was changed.",
     {
         "total": 1,
         "gone": 0,

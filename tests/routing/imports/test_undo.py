@@ -100,7 +100,7 @@ def test_it_refuses_once_a_price_was_changed(actor: Actor) -> None:
         "gone": 0,
         "rules": [{"ruleId": str(made.pk), "prefix": "+442", "updatedBy": "alice"}],
     }
-    assert "1 rules were changed or added since (+442 by alice)" in str(refused.value)
+    assert "1 rule was changed or added since (+442 by alice)" in str(refused.value)
     assert snapshot(operator) == before
 
 
@@ -121,7 +121,7 @@ def test_it_refuses_once_a_rule_is_gone(actor: Actor) -> None:
     for rule in RoutingRule.objects.filter(prefix="+4479"):
         actions.delete_rule(actor=actor, rule_id=rule.pk)
 
-    with pytest.raises(RateSheetTouched, match="2 were deleted"):
+    with pytest.raises(RateSheetTouched, match="2 rules were deleted"):
         undo_sheet(actor=actor, sheet_id=sheet.pk)
 
 
