@@ -8,15 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from django.db import connection
+
 from operators.tracing import span
 from routing import lookup, metrics
 from routing.explanation import Explained, explain
+from routing.ranking import resolve_many
 from routing.resolver import Answer, Candidate, Outcome, Question, Strategy, resolve
+from routing.rulebook import rulebook
 
 # Rules read of a prefix beyond what is asked for: an operator may have several.
 SPARE: Final = 2
 # Numbers at once where every rule that carries them has to be read.
 CHUNK: Final = 100
+# Numbers at once from which the rulebook answers: below, reading the operators costs more than the lookup.
+FROM_MEMORY: Final = 200
 
 
 @dataclass(slots=True)
@@ -39,6 +45,8 @@ def decide_all(question: Question, numbers: Sequence[str], *, limit: int) -> lis
     """Answer for each of many numbers what `decide` would; `question.number` does not count."""
     with _measured(len(numbers)):
         questions = _each(question, numbers)
+        if len(numbers) >= FROM_MEMORY and _is_for_memory(question):
+            return resolve_many(questions, *rulebook().current(), limit=limit)
         if question.strategy is Strategy.COST and not question.currency:
             # Which currency is the most frequent, only all rules together tell.
             return _decide_by_all(questions, limit)
@@ -49,6 +57,12 @@ def decide_and_explain(question: Question) -> tuple[Answer, list[Explained]]:
     """Answer with all operators, and with what became of every rule whose prefix the number begins with."""
     with _measured(1):
         return explain(question, lookup.everything(question.number))
+
+
+def _is_for_memory(question: Question) -> bool:
+    """Tell whether the rulebook can answer: it knows one currency at a time, and only what is committed."""
+    is_comparable = question.strategy is not Strategy.COST or bool(question.currency and not question.rates)
+    return is_comparable and not connection.in_atomic_block
 
 
 def _each(question: Question, numbers: Sequence[str]) -> list[Question]:

@@ -1,8 +1,4 @@
-"""Read the rules that a number's prefixes name, straight from the tables: what is committed counts at once.
-
-A table in the process would answer faster, but be as old as the news that it has heard. A prepared statement costs well
-under a millisecond with a million rules, and nothing in it can be stale.
-"""
+"""Read the rules that a number's prefixes name, straight from the tables: what is committed counts at once."""
 
 from __future__ import annotations
 

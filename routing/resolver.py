@@ -155,7 +155,7 @@ def rank(question: Question, usable: Iterable[Candidate], currency: str) -> Iter
     for _, equals in groupby(keyed, key=itemgetter(0)):
         tied = [candidate for _, candidate in equals if candidate.operator_id not in seen]
         if len(tied) > 1:
-            tied.sort(key=lambda candidate: draw(question.number, candidate))
+            tied.sort(key=lambda each: draw(question.number, each.rule_id.bytes, each.weight))
         for candidate in tied:
             if candidate.operator_id not in seen:
                 seen.add(candidate.operator_id)
@@ -190,16 +190,16 @@ def price_in(currency: str, rates: Mapping[str, Decimal]) -> Callable[[Candidate
     return price
 
 
-def draw(number: str, candidate: Candidate) -> tuple[float, UUID]:
+def draw(number: str, rule_id: bytes, weight: int) -> tuple[float, bytes]:
     """Draw for a number, always the same: over many numbers, shares come out by weight.
 
     Weighted rendezvous hashing: the least of -ln(u)/weight wins, where u is made of the 64-bit BLAKE2b of the number's
     ASCII and the rule id's 16 octets. What one rule draws does not depend on the others, so that when one goes, only
     its own numbers move.
     """
-    digest = blake2b(number.encode() + candidate.rule_id.bytes, digest_size=8).digest()
+    digest = blake2b(number.encode() + rule_id, digest_size=8).digest()
     u = ((int.from_bytes(digest) >> (64 - _HASH_BITS)) + 0.5) / (1 << _HASH_BITS)
-    return -log(u) / candidate.weight, candidate.rule_id
+    return -log(u) / weight, rule_id
 
 
 def _is_same_network(candidate: Candidate, question: Question) -> bool:

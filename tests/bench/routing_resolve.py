@@ -13,6 +13,7 @@ from django.db import connection
 from routing import lookup
 from routing.decisions import SPARE, decide, decide_all
 from routing.resolver import Question, Strategy
+from routing.rulebook import rulebook
 from tests.bench.results import Result, percentile, progress, spread
 from tests.bench.rulebook import NOW, empty, fresh_rulebook, numbers
 
@@ -48,6 +49,7 @@ def run(scale: float) -> list[Result]:
         Result("bare SQL lookup of the same rules, numbers/s", spread(limits)),
         Result("resolve one number, numbers/s", spread(ours)),
         Result("share of the bare lookup's rate", f"{share:.0%}", f">= {SHARE:.0%}", share >= SHARE),
+        _first_list(),
         *(
             list_result(what, many, strategy)
             for what, many in (
@@ -62,6 +64,14 @@ def run(scale: float) -> list[Result]:
 
 def decide_each(asked: Sequence[str]) -> list[float]:
     return [timed(lambda number=number: decide(Question(number, NOW), limit=LIMIT)) for number in asked]  # type: ignore[misc]
+
+
+def _first_list() -> Result:
+    many = numbers(LIST, seed=12)
+    took = timed(lambda: decide_all(Question(many[0], NOW), many, limit=2))
+    _, rules = rulebook().current()
+    size = sum(column.nbytes for column in rules.columns.values()) / 1e6
+    return Result(f"first list of {LIST:,} numbers, which reads all rules, s", f"{took:.1f} ({size:.0f} MB)")
 
 
 def list_result(what: str, many: Sequence[str], strategy: Strategy) -> Result:

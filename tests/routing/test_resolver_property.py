@@ -17,7 +17,9 @@ from operators.models import HealthState, Status
 from routing.decisions import decide, decide_all, decide_and_explain
 from routing.explanation import Verdict
 from routing.models import RoutingRule
+from routing.ranking import resolve_many
 from routing.resolver import Question, Strategy
+from routing.rulebook import Rulebook
 from tests.routing.world import NOON, carrier, rule
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +96,10 @@ def test_it_answers_as_somebody_who_looks_at_every_rule(world: list[dict[str, An
             alone = decide(answer.question, limit=limit)
             assert alone.question.number == number
             assert alone == answer
+
+        if question.strategy is not Strategy.COST or (question.currency and not question.rates):
+            together = [answer.question for answer in many]
+            assert resolve_many(together, *Rulebook().current(), limit=limit) == many
 
         full, explained = decide_and_explain(question)
         assert (full.outcome, full.currency) == (single.outcome, single.currency)
