@@ -24,7 +24,8 @@ class OperatorNamedAdmin(ReadOnlyAdmin[M]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
         name = Operator.objects.filter(pk=OuterRef("operator_id")).values("name")[:1]
         rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(operator_name=Subquery(name))
+        named: QuerySet[M] = rows.annotate(operator_name=Subquery(name))
+        return named
 
     @admin.display(description="operator")
     def operator_link(self, row: M) -> SafeString:

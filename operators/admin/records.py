@@ -13,11 +13,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from operators.admin import badges
-from operators.admin.base import ReadOnlyAdmin, parse_uuid
+from operators.admin.base import ReadOnlyAdmin, actor_of, parse_uuid
 from operators.admin.filters import ActorFilter, DeliveryFilter, SourceFilter, SubjectFilter, WhenFilter
 from operators.admin.history import changes_of, label_of, subject_of
 from operators.admin.naming import OperatorNamedAdmin
 from operators.models import AuditEntry, LegacyRow, LegacyRun, OutboxEvent, OutboxQuerySet
+from operators.outbox import publish_again
 
 
 @admin.register(AuditEntry)
@@ -134,7 +135,7 @@ class OutboxEventAdmin(OperatorNamedAdmin[OutboxEvent]):
     @admin.action(description="Publish parked events again", permissions=["publish"])
     def publish_again(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> None:
         assert isinstance(queryset, OutboxQuerySet)
-        released = queryset.release()
+        released = publish_again(actor=actor_of(request), events=queryset)
         if released:
             self.message_user(request, f"{released} parked events will be published again.", messages.SUCCESS)
         else:
