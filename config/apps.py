@@ -16,6 +16,6 @@ class ConfigConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        from config import checks, telemetry  # noqa: F401 - checks registers the system checks
+        from config import checks, stafftrail, telemetry  # noqa: F401 - they register system checks and receivers
 
         telemetry.configure()
