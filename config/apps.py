@@ -17,6 +17,6 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing registers the system checks, the signals' receivers and, after Django's own, the pages of staff.
-        from config import checks, failedlogins, sessions, staff, telemetry  # noqa: F401
+        from config import checks, failedlogins, sessions, staff, stafftrail, telemetry  # noqa: F401
 
         telemetry.configure()

@@ -47,6 +47,7 @@ _SECRETS: Final = frozenset(
     {
         "operators.rotate_credential",
         "operators.revert_credential",
+        "operators.view_credentialread",
         "axes.view_accessattempt",
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,3 +19,12 @@ class Actor:
 
     name: str
     source: Source
+
+
+def command_actor(command: str) -> Actor:
+    """Name whoever runs a command, as far as the machine knows."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):
+        login = "unknown"
+    return Actor(f"{command}:{login}", Source.COMMAND)

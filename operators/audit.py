@@ -10,9 +10,11 @@ from uuid import UUID
 from django.db import connection
 
 from operators.actors import Actor
-from operators.models import AuditAction, AuditEntry, CredentialRead, Operator
+from operators.models import AuditAction, AuditEntry, AuditObject, CredentialRead, Operator
 from operators.tracing import trace_id
 from operators.wire import JSONValue
+
+Changes = Mapping[str, tuple[JSONValue, JSONValue]]
 
 # The chain's lock lasts until the commit is done. Waiting for the disk while holding it would let only one read pass
 # per flush, so the row is committed without waiting, and the second statement waits for all that came before it:
@@ -30,14 +32,38 @@ def record(
     operator: Operator,
     actor: Actor,
     action: AuditAction,
-    changes: Mapping[str, tuple[JSONValue, JSONValue]],
+    changes: Changes,
     reason: str,
     at: datetime,
 ) -> AuditEntry:
     """Add an entry at the operator's present version; `changes` is {wire name: (before, after)}."""
+    return _add(actor, action, changes, reason, at, operator_id=operator.pk, version=operator.version)
+
+
+def record_about(
+    about: AuditObject,
+    object_id: object,
+    *,
+    actor: Actor,
+    action: AuditAction,
+    changes: Changes,
+    at: datetime,
+    reason: str = "",
+    operator_id: UUID | None = None,
+    version: int | None = None,
+) -> AuditEntry:
+    """Add an entry about something else than an operator: of one, or of none.
+
+    `version` is that of the thing where it counts one, and the operator's where it is of an operator.
+    """
+    about_what = {"object_type": about, "object_id": str(object_id)[:255]}
+    return _add(actor, action, changes, reason, at, operator_id=operator_id, version=version, **about_what)
+
+
+def _add(
+    actor: Actor, action: AuditAction, changes: Changes, reason: str, at: datetime, **about: UUID | int | str | None
+) -> AuditEntry:
     return AuditEntry.objects.create(
-        operator=operator,
-        version=operator.version,
         action=action,
         actor=actor.name,
         source=actor.source,
@@ -45,6 +71,7 @@ def record(
         changes={name: list(pair) for name, pair in changes.items()},
         trace_id=trace_id(),
         at=at,
+        **about,
     )
 
 

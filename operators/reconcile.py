@@ -16,8 +16,10 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from operators.actors import command_actor
+from operators.audit import record_about
 from operators.credentials import FIELD
-from operators.models import CredentialAttempt, Operator
+from operators.models import AuditAction, AuditObject, CredentialAttempt, Operator
 from operators.vault import Role, SecretMetadata, VersionState, vault
 
 BATCH: Final = 100
@@ -129,6 +131,8 @@ class Reconciler:
         """Check every id that Vault, the operators or the journal know, and yield what was wrong with it."""
         for found in self._all():
             self.tally[found.finding] += 1
+            if not self._dry_run and not found.finding.needs_person:
+                _record(found)
             yield found
 
     def _all(self) -> Iterator[Found]:
@@ -268,6 +272,23 @@ class Reconciler:
             Operator.objects.filter(id=operator_id).exists()
             or CredentialAttempt.objects.filter(operator_id=operator_id).exists()
         )
+
+
+def _record(found: Found) -> None:
+    """Add what was mended to the audit trail, as the operator's where there is one."""
+    operator_id = _parse(f"{found.key}/")
+    operator = Operator.objects.filter(pk=operator_id).first() if operator_id else None
+    record_about(
+        AuditObject.CREDENTIAL,
+        found.key,
+        actor=command_actor("reconcile"),
+        action=AuditAction.RECONCILE,
+        changes={},
+        reason=f"{found.finding}: {found.detail}",
+        at=timezone.now(),
+        operator_id=operator.pk if operator else None,
+        version=operator.version if operator else None,
+    )
 
 
 def _path(operator_id: UUID) -> str:

@@ -9,14 +9,17 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from nats.js import JetStreamContext
 from nats.js.api import Header
 from nats.js.errors import NotFoundError
 
+from operators.actors import command_actor
+from operators.audit import record_about
 from operators.jetstream import OUTBOX_STREAMS, connection
-from operators.models import OutboxEvent
+from operators.models import AuditAction, AuditObject, OutboxEvent
 
 BATCH: Final = 500
 
@@ -80,10 +83,25 @@ def replay(selection: Selection, *, dry_run: bool = False) -> Tally:
         if not dry_run:
             # A drainer may look between two batches: rows of one operator still come to it in order, for the batches
             # rise by id.
-            OutboxEvent.objects.filter(id__in=[event.id for event in events]).update(
-                published_at=None, parked_at=None, available_at=None, attempts=0, last_error=""
-            )
+            with transaction.atomic():
+                OutboxEvent.objects.filter(id__in=[event.id for event in events]).update(
+                    published_at=None, parked_at=None, available_at=None, attempts=0, last_error=""
+                )
+                _record(events)
     return tally
+
+
+def _record(events: Sequence[OutboxEvent]) -> None:
+    """Add one entry for a batch: there may be millions of events in a replay."""
+    if events:
+        record_about(
+            AuditObject.EVENT,
+            f"{events[0].event_id} to {events[-1].event_id}",
+            actor=command_actor("replay"),
+            action=AuditAction.PUBLISH_AGAIN,
+            changes={"events": (None, len(events))},
+            at=timezone.now(),
+        )
 
 
 def _is_kept(event: OutboxEvent, now: datetime) -> bool:

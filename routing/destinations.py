@@ -1,7 +1,7 @@
 """Every way to change a destination prefix by hand; console and REST call these.
 
-Reference data come in by routing.prefixes. No operator is concerned, so there is neither event nor entry in the
-audit trail: the row tells who changed it last.
+Reference data come in by routing.prefixes. No operator is concerned, so there is no event; the entry in the audit
+trail names the prefix.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from django.utils import timezone
 
 from operators.acting import acting
 from operators.actors import Actor
+from operators.audit import record_about
 from operators.changes import refuse_stale
 from operators.errors import FieldProblem, InvalidPayload
+from operators.models import AuditAction, AuditObject
 from routing.errors import DestinationNotFound, DuplicatePrefix
 from routing.models import DestinationPrefix
 from routing.models.destination import Origin
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 # Kosovo has a calling code and an MCC; its two letters are the user-assigned ones that everybody uses.
 KOSOVO: Final = "XK"
+TOLD: Final = ("prefix", "country", "network", "mcc", "mnc")
 
 
 class DestinationValues(TypedDict, total=False):
@@ -50,6 +53,7 @@ def create_destination(*, actor: Actor, values: DestinationValues) -> Destinatio
     with _action(actor, "create_destination", row.pk), transaction.atomic(durable=True):
         _check(row)
         _save(row, is_new=True)
+        _record(actor, AuditAction.CREATE, row, {name: ("", getattr(row, name)) for name in TOLD if getattr(row, name)})
     return row
 
 
@@ -69,6 +73,8 @@ def update_destination(
         row.version += 1
         row.updated_by, row.updated_at = actor.name, timezone.now()
         _save(row)
+        after = {name: getattr(row, name) for name in before}
+        _record(actor, AuditAction.UPDATE, row, {n: (old, after[n]) for n, old in before.items() if old != after[n]})
     return row
 
 
@@ -77,6 +83,7 @@ def delete_destination(*, actor: Actor, prefix_id: UUID, expected_version: int |
     with _action(actor, "delete_destination", prefix_id), transaction.atomic(durable=True):
         row = _lock(prefix_id, expected_version)
         DestinationPrefix.objects.filter(pk=prefix_id).delete()
+        _record(actor, AuditAction.DELETE, row, {name: (getattr(row, name), "") for name in TOLD if getattr(row, name)})
     return row
 
 
@@ -147,6 +154,20 @@ def _save(row: DestinationPrefix, *, is_new: bool = False) -> None:
         if existing is None:
             raise
         raise DuplicatePrefix(existing) from None
+
+
+def _record(actor: Actor, action: AuditAction, row: DestinationPrefix, changes: dict[str, tuple[str, str]]) -> None:
+    told = {DESTINATION_NAMES[name]: pair for name, pair in changes.items()}
+    # The number says to people which one it is; its id would be gone with the row.
+    record_about(
+        AuditObject.DESTINATION,
+        row.prefix,
+        actor=actor,
+        action=action,
+        changes=told,
+        at=timezone.now(),
+        version=row.version,
+    )
 
 
 def _action(actor: Actor, action: str, prefix_id: UUID) -> AbstractContextManager[None]:

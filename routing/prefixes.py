@@ -12,8 +12,12 @@ from typing import Final, NamedTuple
 
 import phonenumbers
 from django.db import connection, transaction
+from django.utils import timezone
 from phonenumbers import PhoneMetadata, PhoneNumberType
 
+from operators.actors import command_actor
+from operators.audit import record_about
+from operators.models import AuditAction, AuditObject
 from routing.models import DestinationPrefix
 from routing.models.destination import Origin
 from routing.networks import mccs_of_country, networks_of_mcc
@@ -96,8 +100,22 @@ def load_reference(*, dry_run: bool = False) -> Outcome:
         )
         kept = cursor.fetchone()[0]
         cursor.execute("DROP TABLE prefix_stage")
+        outcome = Outcome(known, inserted, updated, deleted, kept)
+        if not outcome.is_nothing:
+            _record(outcome)
         transaction.set_rollback(dry_run)
-    return Outcome(known, inserted, updated, deleted, kept)
+    return outcome
+
+
+def _record(outcome: Outcome) -> None:
+    record_about(
+        AuditObject.DESTINATION,
+        SOURCE,
+        actor=command_actor("load"),
+        action=AuditAction.LOAD,
+        changes={name: (None, getattr(outcome, name)) for name in ("inserted", "updated", "deleted")},
+        at=timezone.now(),
+    )
 
 
 def is_loaded() -> bool:

@@ -7,12 +7,13 @@ from contextlib import contextmanager, suppress
 from typing import Final, cast
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from operators import actions, signals
 from operators.actors import Actor, Source
+from operators.audit import record_about
 from operators.errors import (
     DuplicateOperator,
     InvalidPayload,
@@ -24,7 +25,7 @@ from operators.legacy.known import Known
 from operators.legacy.lastpass import Keyring
 from operators.legacy.report import ReportRow
 from operators.legacy.sheet import Endpoint, SheetRow
-from operators.models import LegacyRow, LegacyRun, Operator, RowOutcome, Status
+from operators.models import AuditAction, AuditObject, LegacyRow, LegacyRun, Operator, RowOutcome, Status
 from operators.secrets import Secret
 
 # Two runs at once would each take the other's half-done row for one that was left behind.
@@ -57,6 +58,22 @@ def only_run() -> Iterator[None]:
 
 def actor_of(run_id: UUID) -> Actor:
     return Actor(f"{MIGRATION_PREFIX}{run_id}", Source.COMMAND)
+
+
+def begin_run(sheet: str) -> LegacyRun:
+    """Put a real run on record before its first row."""
+    now = timezone.now()
+    with transaction.atomic():
+        run = LegacyRun.objects.create(sheet=sheet[:255], started_at=now)
+        record_about(
+            AuditObject.RUN,
+            run.id,
+            actor=actor_of(run.id),
+            action=AuditAction.CREATE,
+            changes={"sheet": (None, run.sheet)},
+            at=now,
+        )
+    return run
 
 
 class Migration:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.db import transaction
 from django.utils import timezone
 
 from operators import actions
 from operators.actors import Source
+from operators.audit import record_about
 from operators.errors import OperatorNotFound, PreconditionFailed
 from operators.legacy.migration import MIGRATION_PREFIX, actor_of
 from operators.legacy.report import ReportRow
-from operators.models import AuditEntry, LegacyRow, LegacyRun, Operator
+from operators.models import AuditAction, AuditEntry, AuditObject, LegacyRow, LegacyRun, Operator
+from operators.wire import wire_value
 
 DELETED, KEPT, GONE = OUTCOMES = ("deleted", "kept", "gone")
 
@@ -38,9 +41,19 @@ class Rollback:
 
     def finish(self) -> None:
         """Mark the run as rolled back; the first time counts."""
-        if not self._dry_run and self._run.rolled_back_at is None:
-            self._run.rolled_back_at = timezone.now()
+        if self._dry_run or self._run.rolled_back_at is not None:
+            return
+        now = self._run.rolled_back_at = timezone.now()
+        with transaction.atomic():
             self._run.save(update_fields=["rolled_back_at"])
+            record_about(
+                AuditObject.RUN,
+                self._run.id,
+                actor=actor_of(self._run.id),
+                action=AuditAction.ROLL_BACK,
+                changes={"rolledBackAt": (None, wire_value(now))},
+                at=now,
+            )
 
     def _settle(self, operator: Operator) -> tuple[str, str]:
         if operator.is_deleted:

@@ -28,12 +28,13 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 blank=True,
                 choices=[
+                    ("credential", "Credential"),
                     ("rate_sheet", "Rate Sheet"),
-                    ("destination_prefix", "Destination"),
+                    ("destination_prefix", "Destination prefix"),
                     ("event", "Event"),
                     ("user", "User"),
                     ("group", "Group"),
-                    ("migration_run", "Run"),
+                    ("migration_run", "Migration run"),
                 ],
                 db_default="",
                 default="",

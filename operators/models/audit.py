@@ -40,12 +40,13 @@ class AuditAction(models.TextChoices):
 
 
 class AuditObject(models.TextChoices):
+    CREDENTIAL = "credential"
     RATE_SHEET = "rate_sheet"
-    DESTINATION = "destination_prefix"
+    DESTINATION = "destination_prefix", "Destination prefix"
     EVENT = "event"
     USER = "user"
     GROUP = "group"
-    RUN = "migration_run"
+    RUN = "migration_run", "Migration run"
 
 
 class AuditEntry(Chained):

@@ -18,10 +18,6 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
     def parked(self) -> Self:
         return self.filter(published_at=None).exclude(parked_at=None)
 
-    def release(self) -> int:
-        """Let the drainer try the parked rows of this set again, from the first attempt on; return how many."""
-        return self.parked().update(parked_at=None, attempts=0, available_at=None)
-
 
 class OutboxEvent(models.Model):
     """Hold one event until the broker has acknowledged it, and for days after (replay_events).

@@ -86,7 +86,7 @@ def trial(
     try:
         yield preview_sheet(actor=actor, sheet_id=sheet.pk, column_map=column_map, on_progress=on_progress)
     finally:
-        discard_sheet(sheet.pk)
+        discard_sheet(actor=actor, sheet_id=sheet.pk)
 
 
 def _begin(sheet: RateSheet, column_map: ColumnMap | None, options: SheetOptions | None) -> None:

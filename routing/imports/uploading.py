@@ -12,17 +12,20 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from operators.actors import Actor
+from operators.actors import Actor, Source
+from operators.audit import record_about
 from operators.errors import FieldProblem, InvalidPayload
-from operators.models import Operator
+from operators.models import AuditAction, AuditObject, Operator
 from routing import metrics
 from routing.imports.options import SheetOptions
 from routing.imports.profiles import remembered_currency, remembered_map
 from routing.models import RateSheet, RateSheetFile
+from routing.models.ratesheet import RateSheetQuerySet
 from routing.ratesheets.limits import MOST_BYTES
 from routing.ratesheets.lines import ColumnMap, Survey, UnknownTitles, UnusableSheet
 from routing.ratesheets.reading import survey
 
+RETENTION: Final = Actor("retention", Source.COMMAND)
 KEPT_UNAPPLIED: Final = timedelta(days=7)
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 NO_OPTIONS: Final = SheetOptions()
@@ -62,18 +65,41 @@ def upload_sheet(
     with transaction.atomic():
         sheet.save(force_insert=True)
         RateSheetFile.objects.create(sheet=sheet, content=content)
+        _record(actor, AuditAction.UPLOAD_RATE_SHEET, sheet, ("", sheet.filename), now)
     return sheet
 
 
-def discard_sheet(sheet_id: UUID) -> bool:
+def discard_sheet(*, actor: Actor, sheet_id: UUID) -> bool:
     """Delete a sheet that was never applied, with its file and lines; tell whether there was one."""
-    deleted, _ = RateSheet.objects.open().filter(pk=sheet_id).delete()
-    return bool(deleted)
+    return bool(_delete(RateSheet.objects.open().filter(pk=sheet_id), actor, timezone.now()))
 
 
 def prune_sheets(now: datetime) -> None:
     """Delete what was uploaded more than a week ago and never applied."""
-    RateSheet.objects.open().filter(uploaded_at__lt=now - KEPT_UNAPPLIED).delete()
+    _delete(RateSheet.objects.open().filter(uploaded_at__lt=now - KEPT_UNAPPLIED), RETENTION, now)
+
+
+def _delete(sheets: RateSheetQuerySet, actor: Actor, now: datetime) -> int:
+    with transaction.atomic():
+        # Locked, so that none is applied between the entry and the deletion.
+        doomed = list(sheets.select_for_update(of=("self",)).select_related("operator").order_by("pk"))
+        RateSheet.objects.filter(pk__in=[sheet.pk for sheet in doomed]).delete()
+        for sheet in doomed:
+            _record(actor, AuditAction.DISCARD_RATE_SHEET, sheet, (sheet.filename, ""), now)
+    return len(doomed)
+
+
+def _record(actor: Actor, action: AuditAction, sheet: RateSheet, file: tuple[str, str], now: datetime) -> None:
+    record_about(
+        AuditObject.RATE_SHEET,
+        sheet.pk,
+        actor=actor,
+        action=action,
+        changes={"file": file},
+        at=now,
+        operator_id=sheet.operator_id,
+        version=sheet.operator.version,
+    )
 
 
 def shown_name(filename: str) -> str:

@@ -210,6 +210,11 @@ def test_it_undoes_a_run_but_keeps_what_somebody_has_changed(tmp_path: Path) -> 
     assert kept["BWS +30"].startswith("alice changed it") and "Own carrier" in kept["Viva +56"]
     assert set(Operator.objects.live().values_list("id", flat=True)) == {own.id, changed.id, backup.id}
     assert LegacyRun.objects.get().rolled_back_at is not None
+    about_run = AuditEntry.objects.filter(object_type="migration_run", object_id=run_id).order_by("id")
+    assert [(entry.action, entry.actor) for entry in about_run] == [
+        ("create", f"migration:{run_id}"),
+        ("roll_back", f"migration:{run_id}"),
+    ]
 
     again = migrate("--rollback", run_id, "--report", tmp_path / "report.json")
     assert again.returncode == 1

@@ -28,7 +28,7 @@ def test_it_creates_an_operator_and_shows_its_page(staff_client: Client) -> None
     assert operator.contacts == ["NOC, noc@comium.example", "Awa, +220 1234567"]
     assert operator.tags == ["premium", "otp"]
     assert operator.password.reveal() == "s3cr3t-8"
-    assert AuditEntry.objects.get().source == "console"
+    assert AuditEntry.objects.get(operator=operator).source == "console"
     assert OutboxEvent.objects.get().subject == "operator.config.created"
 
 

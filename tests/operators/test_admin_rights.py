@@ -9,7 +9,7 @@ from django.test import Client
 
 from operators import actions
 from operators.actors import Actor
-from operators.models import Operator, OutboxEvent
+from operators.models import AuditEntry, Operator, OutboxEvent
 from operators.secrets import Secret
 from tests.factories import make_operator
 from tests.operators.console import LIST, member_of, page, typed
@@ -137,3 +137,6 @@ def test_it_lets_only_administrators_publish_parked_events_again() -> None:
     member_of("Administrator").post("/admin/operators/outboxevent/", {**data, "index": "0"})
     event = OutboxEvent.objects.get()
     assert (event.parked_at, event.attempts) == (None, 0)
+    entry = AuditEntry.objects.get(object_type="event")
+    assert (entry.action, entry.object_id, entry.actor) == ("publish_again", str(event.event_id), "administrator")
+    assert entry.changes == {"parkedAt": ["2026-11-01T00:00:00.000000Z", None]}

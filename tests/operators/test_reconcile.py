@@ -24,7 +24,7 @@ from deploy.dev.openbao import OpenBao
 from operators import actions
 from operators.actors import Actor
 from operators.credentials import CredentialChangeUnderWay
-from operators.models import CredentialAttempt, Operator, OperatorQuerySet
+from operators.models import AuditEntry, CredentialAttempt, Operator, OperatorQuerySet
 from operators.reconcile import Finding, Found, Reconciler
 from operators.secrets import Secret
 from operators.vault import Role, SecretMetadata, VaultClient, forget_clients, vault
@@ -102,8 +102,14 @@ class TestOrphans:
         orphan = uuid.uuid4()
         write(orphan, cas=0)
 
+        assert kinds(reconcile(dry_run=True)) == [(Finding.ORPHAN, str(orphan))]
+        assert not AuditEntry.objects.exists()
         assert kinds(reconcile()) == [(Finding.ORPHAN, str(orphan))]
 
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.object_type, entry.object_id) == ("reconcile", "credential", str(orphan))
+        assert (entry.operator, entry.source) == (None, "command")
+        assert entry.actor.startswith("reconcile:") and "soft-delete version 1" in entry.reason
         assert readable(orphan) == []
         assert reconcile() == []
         vault(Role.ADMIN).undelete(path_of(orphan), [1])

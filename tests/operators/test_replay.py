@@ -16,7 +16,7 @@ from nats.js import JetStreamContext
 from deploy.dev.nats import Nats
 from operators import jetstream
 from operators.drain import Drainer
-from operators.models import OutboxEvent
+from operators.models import AuditEntry, OutboxEvent
 from tests.outbox import Figures, compare, fill, some_operators
 from tests.streams import purge_stream, read_stream
 
@@ -65,6 +65,9 @@ def test_it_publishes_again_what_the_broker_lost_in_the_same_order() -> None:
     assert replay("--from", "2020-01-01T00:00:00Z", "--missing-only") == (
         "90 matched\n0 still in the stream, 0 older than the stream keeps\n90 are published again\n"
     )
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.object_type, entry.changes) == ("publish_again", "event", {"events": [None, 90]})
+    assert entry.actor.startswith("replay:")
     assert asyncio.run(Drainer(batch=20, max_attempts=8).drain())
 
     assert compare(read_stream()) == Figures(90, 90, lost=0, unexpected=0, duplicates=0, inversions=0)

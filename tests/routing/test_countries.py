@@ -11,6 +11,7 @@ from routing import guards
 from routing.models import DestinationPrefix, RoutingRule
 from routing.networks import countries_of_mcc, mccs_of_country
 from routing.prefixes import load_reference
+from tests.flushing import forget_trail
 
 pytestmark = pytest.mark.django_db
 
@@ -21,6 +22,7 @@ def loaded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
         load_reference()
         yield
         DestinationPrefix.objects.all().delete()
+        forget_trail()
 
 
 def refused(prefix: str, mcc: str) -> list[str]:

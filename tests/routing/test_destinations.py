@@ -32,7 +32,10 @@ def test_it_adds_a_range_of_the_staffs_own(actor: Actor, caplog: pytest.LogCaptu
     [line] = caplog.records
     assert line.getMessage() == "create destination done"
     assert (line.__dict__["prefixId"], line.__dict__["adminId"]) == (str(row.pk), actor.name)
-    assert not AuditEntry.objects.exists()
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.object_type, entry.object_id) == ("create", "destination_prefix", "+44790")
+    assert (entry.operator, entry.version, entry.actor, entry.source) == (None, 1, actor.name, "console")
+    assert entry.changes["network"] == ["", "Comium"]
     assert not OutboxEvent.objects.exists()
 
 
@@ -101,6 +104,8 @@ def test_a_change_makes_a_row_the_staffs(actor: Actor) -> None:
     prefixes.load_reference()
     row.refresh_from_db()
     assert (row.network, row.version) == ("Comium", 2)
+    entry = AuditEntry.objects.get(action="update")
+    assert (entry.object_id, entry.version, entry.changes) == ("+44", 2, {"network": ["", "Comium"]})
 
 
 def test_it_writes_nothing_where_nothing_differs(actor: Actor) -> None:
@@ -110,6 +115,7 @@ def test_it_writes_nothing_where_nothing_differs(actor: Actor) -> None:
 
     row.refresh_from_db()
     assert (row.version, row.origin) == (1, Origin.REFERENCE)
+    assert not AuditEntry.objects.exists()
 
 
 def test_it_changes_and_deletes_only_at_the_version_that_was_seen(actor: Actor) -> None:
@@ -125,6 +131,12 @@ def test_it_changes_and_deletes_only_at_the_version_that_was_seen(actor: Actor) 
     assert row.country == "GB"
     destinations.delete_destination(actor=actor, prefix_id=row.pk, expected_version=1)
     assert not DestinationPrefix.objects.exists()
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.object_id, entry.changes) == (
+        "delete",
+        "+44",
+        {"prefix": ["+44", ""], "country": ["GB", ""]},
+    )
 
 
 def test_it_finds_no_row_that_is_not_there(actor: Actor) -> None:

@@ -12,10 +12,12 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from phonenumbers.carrierdata import CARRIER_DATA
 from pytest_django import DjangoDbBlocker
 
+from operators.models import AuditEntry
 from routing import prefixes
 from routing.models import DestinationPrefix
 from routing.models.destination import Origin
 from routing.numbering import REGIONS, NumberPattern, country_of
+from tests.flushing import forget_trail
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +30,7 @@ def loaded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
         call_command("load_destination_prefixes", stdout=out)
         yield out.getvalue()
         DestinationPrefix.objects.all().delete()
+        forget_trail()
 
 
 def run(**options: Any) -> list[str]:
@@ -50,6 +53,9 @@ def test_it_loads_every_code_and_carrier_range(loaded: str) -> None:
     assert f"{len(stored):,} prefixes" in loaded
     assert f"inserted {len(stored):,}, updated 0, deleted 0" in loaded
     assert not DestinationPrefix.objects.exclude(origin=Origin.REFERENCE, updated_by=prefixes.SOURCE).exists()
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.object_type, entry.object_id) == ("load", "destination_prefix", prefixes.SOURCE)
+    assert entry.changes == {"inserted": [None, len(stored)], "updated": [None, 0], "deleted": [None, 0]}
 
 
 @pytest.mark.parametrize(

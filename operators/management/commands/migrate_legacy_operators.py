@@ -22,13 +22,12 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
-from django.utils import timezone
 
 from operators.errors import VaultUnavailable
 from operators.legacy import rollback
 from operators.legacy.lastpass import Keyring, read_export
 from operators.legacy.lines import UnusableFile
-from operators.legacy.migration import AnotherRunUnderWay, Migration, only_run
+from operators.legacy.migration import AnotherRunUnderWay, Migration, begin_run, only_run
 from operators.legacy.report import HEADING, Report, ReportRow
 from operators.legacy.sheet import Sheet
 from operators.models import LegacyRun, RowOutcome
@@ -104,7 +103,7 @@ class Command(BaseCommand):
             run = None
             if not dry_run:
                 stack.enter_context(only_run())
-                run = LegacyRun.objects.create(sheet=path.name[:255], started_at=timezone.now())
+                run = begin_run(path.name)
                 self._say(f"Run {run.id}")
             migration = Migration(keyring=keyring, run=run)
             rows = (migration.take(row) for row in Sheet(stream))

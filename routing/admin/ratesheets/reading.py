@@ -76,7 +76,7 @@ class ReadingPages(SheetPage):
     def discard_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Throw away a sheet that was never applied."""
         sheet = self._own_sheet(request, object_id)
-        if not discard_sheet(sheet.pk):
+        if not discard_sheet(actor=actor_of(request), sheet_id=sheet.pk):
             self.message_user(request, "The sheet was applied, and stays on record.", messages.WARNING)
             return HttpResponseRedirect(sheet_url("change", sheet))
         self.message_user(request, f"Threw away {sheet.filename}. No price was changed.", messages.SUCCESS)

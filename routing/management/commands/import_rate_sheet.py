@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
 import sys
@@ -18,7 +17,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 
-from operators.actors import Actor, Source
+from operators.actors import command_actor
 from operators.errors import OperatorError
 from operators.management.commands.migrate_legacy_operators import stop_requests
 from operators.models import Operator
@@ -102,7 +101,7 @@ class Command(BaseCommand):
         with (
             stop_requests() as stop,
             trial(
-                actor=actor(),
+                actor=command_actor("import"),
                 operator_id=operator.pk,
                 filename=path.name,
                 content=content,
@@ -115,7 +114,9 @@ class Command(BaseCommand):
                 self._say(f"{sheet.total:,} lines read; applying")
                 try:
                     sheet = apply_sheet(
-                        actor=actor(), sheet_id=sheet.pk, confirm_large_changes=options["confirm_large_changes"]
+                        actor=command_actor("import"),
+                        sheet_id=sheet.pk,
+                        confirm_large_changes=options["confirm_large_changes"],
                     )
                 except OperatorError as error:
                     refusal = error
@@ -145,7 +146,7 @@ class Command(BaseCommand):
             sheet_id = UUID(text.strip())
         except ValueError:
             raise RateSheetNotFound from None
-        sheet = undo_sheet(actor=actor(), sheet_id=sheet_id)
+        sheet = undo_sheet(actor=command_actor("import"), sheet_id=sheet_id)
         self.stdout.write(
             f"Undone: {sheet.counts['made']:,} prices deleted, {sheet.counts['touched']:,} restored "
             f"({sheet.operator.name}, {sheet.filename})."
@@ -177,15 +178,6 @@ def find_operator(text: str) -> Operator:
     if found is None:
         raise CommandError(f"There is no operator called {text!r}.", returncode=UNUSABLE)
     return found
-
-
-def actor() -> Actor:
-    """Name whoever runs the command, as far as the machine knows."""
-    try:
-        login = getpass.getuser()
-    except (KeyError, OSError):
-        login = "unknown"
-    return Actor(f"import:{login}", Source.COMMAND)
 
 
 def moment(text: str) -> datetime:

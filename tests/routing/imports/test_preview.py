@@ -9,7 +9,7 @@ from django.utils import timezone
 from operators.actions import delete_operator
 from operators.actors import Actor
 from operators.errors import InvalidPayload, OperatorNotFound, PreconditionFailed
-from operators.models import OutboxEvent
+from operators.models import AuditEntry, OutboxEvent
 from routing.errors import RateSheetNotFound
 from routing.imports import uploading
 from routing.imports.options import SheetOptions
@@ -286,7 +286,7 @@ def test_a_file_that_breaks_half_way_says_so(actor: Actor) -> None:
     sheet.refresh_from_db()
     assert (sheet.status, sheet.progress, sheet.lines.count()) == ("FAILED", 5_000, 0)
     assert sheet.failure == refused.value.problems[0].message
-    assert uploading.discard_sheet(sheet.pk)
+    assert uploading.discard_sheet(actor=actor, sheet_id=sheet.pk)
 
 
 def test_it_knows_no_operators_and_sheets_that_are_gone(actor: Actor) -> None:
@@ -310,6 +310,14 @@ def test_it_throws_away_what_was_not_applied_for_a_week() -> None:
     assert RateSheet.objects.get().pk == new.pk
     assert not RateSheetFile.objects.filter(pk=old.pk).exists()
     assert not RateSheetLine.objects.filter(sheet_id=old.pk).exists()
+    uploaded, thrown_away = AuditEntry.objects.filter(operator=operator, object_type="rate_sheet")[:2]
+    assert (thrown_away.action, thrown_away.actor, thrown_away.object_id) == (
+        "discard_rate_sheet",
+        "retention",
+        str(old.pk),
+    )
+    assert (uploaded.action, uploaded.object_id) == ("upload_rate_sheet", str(new.pk))
+    assert uploaded.changes == {"file": ["", new.filename]}
 
 
 def test_a_trial_leaves_nothing_behind(actor: Actor) -> None:
@@ -327,6 +335,8 @@ def test_a_trial_leaves_nothing_behind(actor: Actor) -> None:
     assert not RateSheet.objects.exists()
     assert not RateSheetLine.objects.exists()
     assert OutboxEvent.objects.filter(operator_id=operator.pk).count() == 1
+    told = AuditEntry.objects.filter(object_type="rate_sheet", actor=actor.name).order_by("id")
+    assert [entry.action for entry in told] == ["upload_rate_sheet", "discard_rate_sheet"] * 2
 
 
 def test_it_makes_no_preview_of_what_is_applied(actor: Actor) -> None:
@@ -335,5 +345,5 @@ def test_it_makes_no_preview_of_what_is_applied(actor: Actor) -> None:
 
     with pytest.raises(PreconditionFailed):
         preview_sheet(actor=ALICE, sheet_id=sheet.pk)
-    assert not uploading.discard_sheet(sheet.pk)
+    assert not uploading.discard_sheet(actor=actor, sheet_id=sheet.pk)
     assert sheet.lines.count() == 1
