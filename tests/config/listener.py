@@ -70,10 +70,8 @@ class Listener:
         context.load_verify_locations(cadata=authority.pair.certificate_pem.decode())
         if pair:
             self.made += 1
-            paths = [self.home / f"client-{self.made}.{kind}" for kind in ("crt", "key")]
-            paths[0].write_bytes(pair.certificate_pem)
-            paths[1].write_bytes(pair.key_pem)
-            context.load_cert_chain(*paths)
+            pair.save(self.home, f"client-{self.made}")
+            context.load_cert_chain(self.home / f"client-{self.made}.crt", self.home / f"client-{self.made}.key")
         return context
 
     def connect(self, context: ssl.SSLContext) -> HTTPSConnection:
