@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import requests
 from django.conf import settings
 
 from config.devcerts import Authority, Pair
-from tests.config.listener import HOST, Listener, Mount, running
+from tests.config.listener import HOST, Listener, Mount, environ_of, running, server_pair
 from tests.servers import CONNECTOR, ROUTER
 
 RESOLVE = "/v1/internal/routes/resolve?to=%2B447700900123"
@@ -46,19 +47,6 @@ def mount(tmp_path: Path, authority: Authority) -> Mount:
 def listener(process_env: dict[str, str], mount: Mount) -> Iterator[Listener]:
     with running(environ_of(process_env, mount), mount.home) as found:
         yield found
-
-
-def environ_of(environ: dict[str, str], mount: Mount) -> dict[str, str]:
-    return {
-        **environ,
-        "INTERNAL_TLS_CERT": str(mount.path("tls.crt")),
-        "INTERNAL_TLS_KEY": str(mount.path("tls.key")),
-        "INTERNAL_TLS_CA": str(mount.path("ca.crt")),
-    }
-
-
-def server_pair(authority: Authority) -> Pair:
-    return authority.issue("localhost", hosts=["localhost"], addresses=[HOST], is_server=True)
 
 
 def ask(listener: Listener, context: ssl.SSLContext, address: str = RESOLVE, **headers: str) -> tuple[int, Any]:
@@ -301,3 +289,39 @@ def test_it_does_not_start_without_certificates(process_env: dict[str, str], mou
             timeout=60,
         )
         assert done.returncode != 0
+
+
+def test_it_believes_its_mesh_alone_and_no_header_that_comes_twice(process_env: dict[str, str], tmp_path: Path) -> None:
+    """Plain HTTP from a sidecar on the same host, and what a hostile caller would put beside the sidecar's word."""
+    ours = f"By=spiffe://ops.local/ns/ops/sa/operators;Hash=ab;URI={ROUTER}"
+    name = "X-Forwarded-Client-Cert"
+    cases: list[tuple[list[tuple[str, str]], int]] = [
+        ([(name, ours)], 200),
+        ([(name, f"URI={CONNECTOR},{ours}")], 200),
+        ([(name, f"URI={CONNECTOR}"), (name, ours)], 401),
+        ([(name, ours), (name, ours)], 401),
+        ([(name, ours), (name.upper(), "")], 401),
+        ([("X_Forwarded_Client_Cert", ours)], 401),
+        ([(name, f"URI={CONNECTOR}"), ("X_Forwarded_Client_Cert", ours)], 403),
+        ([("X-Forwarded-For", HOST), ("X-Forwarded-Proto", "https")], 401),
+        ([], 401),
+    ]
+    mesh = {**process_env, "INTERNAL_TLS": "false", "INTERNAL_XFCC_PROXIES": "127.0.0.1"}
+    with running(mesh, tmp_path, workers=1) as listener:
+        for headers, expected in cases:
+            connection = HTTPConnection(HOST, listener.port, timeout=30)
+            connection.putrequest("GET", RESOLVE)
+            for header in headers:
+                connection.putheader(*header)
+            connection.endheaders()
+            answer = connection.getresponse()
+            assert (headers, answer.status) == (headers, expected)
+            if expected != 200:
+                assert answer.headers["Content-Type"] == "application/problem+json"
+                answer.read()
+            connection.close()
+        # Another loopback address stands for a pod that is no proxy.
+        plain = socket.create_connection((HOST, listener.port), timeout=10, source_address=("127.0.0.9", 0))
+        with plain:
+            plain.sendall(f"GET {RESOLVE} HTTP/1.1\r\nHost: localhost\r\n{name}: {ours}\r\n\r\n".encode())
+            assert plain.recv(64).startswith(b"HTTP/1.1 401 ")
