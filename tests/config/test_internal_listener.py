@@ -97,7 +97,7 @@ def test_it_turns_away_everybody_else(listener: Listener, authority: Authority) 
         "not valid yet": authority.issue("router", uris=[ROUTER], valid=(now + HOUR, now + 2 * HOUR)),
         "another authority": foreign.issue("router", uris=[ROUTER]),
         "another authority of the same name": namesake.issue("router", uris=[ROUTER]),
-        "a server's certificate": authority.issue("router", uris=[ROUTER], is_server=True),
+        "a server's certificate": authority.issue("router", uris=[ROUTER], is_server=True, is_client=False),
     }
     for name, pair in at_the_door.items():
         with pytest.raises((ssl.SSLError, ConnectionError)) as raised:
@@ -276,6 +276,32 @@ def test_it_is_not_delayed_by_callers_that_stall(
                 time.sleep(0.3)
                 slow.sendall(bytes([byte]))
         assert listener.counted('ops_internal_refused_total{reason="handshake"}') == 1
+
+
+def test_its_own_pod_can_ask_how_it_is(process_env: dict[str, str], mount: Mount, authority: Authority) -> None:
+    def probe(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "config.probe", *arguments]
+        environ = {**environ_of(process_env, mount), "INTERNAL_PORT": str(found.port), **changes}
+        return subprocess.run(command, cwd=settings.BASE_DIR, env=environ, capture_output=True, text=True, timeout=60)
+
+    with running(environ_of(process_env, mount), mount.home, workers=1) as found:
+        context = found.context(authority, authority.issue("router", uris=[ROUTER]))
+        assert ask(found, context, LIVE)[0] == 200
+        assert (probe("live").returncode, probe("live").stdout) == (0, '{"status": "ok"}\n')
+        assert '"vault": {"ok": true, "reason": ""}' in probe("ready").stdout
+        # The pod's own name opens nothing else.
+        own = found.context(authority, server_pair(authority))
+        assert ask(found, own)[0] == 403
+        foreign = Authority.create("Foreign CA").pair
+        foreign.save(mount.home, "foreign")
+        failed = probe("live", INTERNAL_TLS_CA=str(mount.home / "foreign.crt"))
+        assert (failed.returncode, failed.stdout) == (1, "")
+        assert "SSLCertVerificationError" in failed.stderr
+        assert probe("deep").stderr.startswith("usage:")
+        found.process.send_signal(signal.SIGTERM)
+        found.process.wait(25)
+        gone = probe("ready")
+        assert (gone.returncode, gone.stderr) == (1, "ConnectionRefusedError: [Errno 111] Connection refused\n")
 
 
 def test_it_does_not_start_without_certificates(process_env: dict[str, str], mount: Mount) -> None:
