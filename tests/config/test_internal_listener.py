@@ -23,6 +23,7 @@ import requests
 from django.conf import settings
 
 from config.devcerts import Authority, Pair
+from deploy.dev.ports import free_port
 from tests.config.listener import HOST, Listener, Mount, environ_of, running, server_pair
 from tests.servers import CONNECTOR, ROUTER
 
@@ -276,6 +277,11 @@ def test_it_is_not_delayed_by_callers_that_stall(
                 time.sleep(0.3)
                 slow.sendall(bytes([byte]))
         assert listener.counted('ops_internal_refused_total{reason="handshake"}') == 1
+        # Nor do those that still wait hold up the end.
+        began = time.monotonic()
+        listener.process.send_signal(signal.SIGTERM)
+        assert listener.process.wait(15) == 0
+        assert time.monotonic() - began < 8
 
 
 def test_its_own_pod_can_ask_how_it_is(process_env: dict[str, str], mount: Mount, authority: Authority) -> None:
@@ -304,17 +310,29 @@ def test_its_own_pod_can_ask_how_it_is(process_env: dict[str, str], mount: Mount
         assert (gone.returncode, gone.stderr) == (1, "ConnectionRefusedError: [Errno 111] Connection refused\n")
 
 
-def test_it_does_not_start_without_certificates(process_env: dict[str, str], mount: Mount) -> None:
-    for changes in ({"INTERNAL_TLS_CA": ""}, {"INTERNAL_TLS_KEY": "/nowhere"}, {"INTERNAL_TLS_CA": str(mount.home)}):
-        done = subprocess.run(
-            [sys.executable, "-m", "gunicorn", "config.internal_wsgi", "-c", "config/internal_gunicorn.py"],
-            cwd=settings.BASE_DIR,
-            env={**environ_of(process_env, mount), **changes, "HOST": HOST, "INTERNAL_PORT": "0"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode != 0
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("INTERNAL_TLS_CA", "", "Set INTERNAL_TLS_CERT, INTERNAL_TLS_KEY and INTERNAL_TLS_CA"),
+        ("INTERNAL_TLS_KEY", "/nowhere", "No such file or directory"),
+        ("INTERNAL_TLS_KEY", "tls.crt", "[SSL]"),
+        ("INTERNAL_TLS", "perhaps", "INTERNAL_TLS must be true or false"),
+    ],
+)
+def test_it_does_not_start_without_certificates(
+    process_env: dict[str, str], mount: Mount, name: str, value: str, said: str
+) -> None:
+    wrong = str(mount.path(value)) if value.startswith("tls") else value
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "config.internal_wsgi", "-c", "config/internal_gunicorn.py"],
+        cwd=settings.BASE_DIR,
+        env={**environ_of(process_env, mount), name: wrong, "HOST": HOST, "INTERNAL_PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
 
 
 def test_it_believes_its_mesh_alone_and_no_header_that_comes_twice(process_env: dict[str, str], tmp_path: Path) -> None:
