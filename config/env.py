@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
@@ -63,6 +64,14 @@ def assignments(name: str) -> tuple[tuple[str, str], ...]:
             raise ImproperlyConfigured(f"{name} must be a list of NAME=VALUE with semicolons; {part!r} is none.")
         pairs += [(key.strip(), value.strip()) for value in values.split("|")]
     return tuple(pairs)
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read a list of addresses and CIDR ranges with commas."""
+    try:
+        return tuple(ip_network(part.strip()) for part in env.list(name, default=[]))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must list addresses or CIDR ranges: {error}.") from None
 
 
 def process_name() -> str:

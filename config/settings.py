@@ -7,7 +7,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from config.env import BASE_DIR, assignments, bounded, env, flag, load_local_env, process_name, seconds
+from config.env import BASE_DIR, assignments, bounded, env, flag, load_local_env, networks, process_name, seconds
 
 load_local_env()
 
@@ -76,6 +76,8 @@ INTERNAL_MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 MIDDLEWARE = INTERNAL_MIDDLEWARE if LISTENER == "internal" else CONSOLE_MIDDLEWARE
+# The admin app asks for middleware of the console, which the internal listener does not serve.
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"] if LISTENER == "internal" else []
 
 ROOT_URLCONF = "config.internal_urls" if LISTENER == "internal" else "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -170,6 +172,12 @@ IDEMPOTENCY_HOURS = bounded("IDEMPOTENCY_HOURS", default=24, low=1, high=720)
 # --- Callers of the internal API ------------------------------------------------------------------------------------
 # smpp-connector=spiffe://TRUST-DOMAIN/PATH|dns:NAME;routing-engine=...: whose certificates may ask, compared exactly.
 INTERNAL_CALLERS = assignments("INTERNAL_CALLERS")
+# Without TLS of its own the listener stands behind a mesh's proxy, and believes what that says of the caller.
+INTERNAL_TLS = flag("INTERNAL_TLS", default=True)
+INTERNAL_TLS_FILES = {
+    name: str(env.str(name, default="")) for name in ("INTERNAL_TLS_CERT", "INTERNAL_TLS_KEY", "INTERNAL_TLS_CA")
+}
+INTERNAL_XFCC_PROXIES = networks("INTERNAL_XFCC_PROXIES")
 # How many passwords one caller may read, in each worker process: in the long run, and at once.
 CREDENTIALS_PER_SECOND = bounded("CREDENTIALS_PER_SECOND", default=250, low=1, high=100_000)
 CREDENTIALS_BURST = bounded("CREDENTIALS_BURST", default=500, low=1, high=100_000)

@@ -32,5 +32,5 @@ for _result in ("ok", "error"):
         nats_publish.labels(_event, _result)
 for _op in ("connect", "read", "write"):
     pg_errors.labels(_op)
-for _reason in ("certificate", "identity", "unknown", "service"):
+for _reason in ("handshake", "certificate", "expired", "proxy", "header", "identity", "unknown", "service"):
     internal_refused.labels(_reason)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import ssl
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from typing import Any, ClassVar, Final
 
 from django.conf import settings
@@ -18,6 +21,7 @@ from rest_framework.views import APIView
 
 from operators import metrics
 from operators.api.base import StrictView
+from operators.api.xfcc import Malformed, Names, last_element
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +56,13 @@ class Peer:
 
 
 class PeerAuthentication(BaseAuthentication):
-    """Know the caller by the certificate that the TLS layer has verified; never by its common name."""
+    """Know the caller by a certificate that the TLS layer, or the mesh, has verified; never by its common name."""
 
     def authenticate(self, request: Request) -> tuple[Any, None]:
         identity = presented(request.META)
         service = known_callers(settings.INTERNAL_CALLERS).get(identity)
         if service is None:
-            refused("unknown", identity)
+            count_refusal("unknown", identity)
             raise PermissionDenied("The name on the certificate is not on the list of callers.")
         return Peer(service, identity), None
 
@@ -74,7 +78,7 @@ class IsCaller(BasePermission):
         if not isinstance(peer, Peer):
             return False
         if peer.service not in getattr(view, "callers", ()):
-            refused("service", peer.identity)
+            count_refusal("service", peer.identity)
             raise PermissionDenied("This address is not for this caller.")
         return True
 
@@ -95,31 +99,58 @@ class InternalView(StrictView):
 
 def presented(environ: Mapping[str, Any]) -> str:
     """Return the identity of the request's certificate; raises AuthenticationFailed where there is none."""
-    connection: Any = environ.get("gunicorn.socket")
+    if settings.INTERNAL_TLS:
+        names = of_connection(environ.get("gunicorn.socket"))
+    else:
+        names = of_header(environ.get("HTTP_X_FORWARDED_CLIENT_CERT"), sender=environ.get("REMOTE_ADDR", ""))
+    if len(names.uris) == 1 and names.uris[0].startswith(SPIFFE):
+        return names.uris[0]
+    if not names.uris and len(names.hosts) == 1:
+        return f"{DNS}{names.hosts[0]}"
+    raise refusal(
+        "identity",
+        "The certificate must carry exactly one URI name, a SPIFFE id, or no URI and exactly one DNS name.",
+        identity=" ".join([*names.uris, *names.hosts]),
+    )
+
+
+def of_connection(connection: Any) -> Names:
+    """Read the names of the certificate that the TLS layer has verified."""
     try:
         certificate = connection.getpeercert() if hasattr(connection, "getpeercert") else None
     except ValueError:
-        # No certificate yet, or a name that is no text.
+        # The handshake is not over, or a name is no text.
         certificate = None
     if not certificate:
-        refused("certificate", "")
-        raise AuthenticationFailed("Present a client certificate.")
+        raise refusal("certificate", "Present a client certificate.")
+    if ssl.cert_time_to_seconds(certificate["notAfter"]) < time.time():
+        raise refusal("expired", "The client certificate has expired since the connection was made.")
     names: Sequence[tuple[str, str]] = certificate.get("subjectAltName", ())
-    return identity_of(
+    return Names(
         uris=[value for kind, value in names if kind == "URI"], hosts=[value for kind, value in names if kind == "DNS"]
     )
 
 
-def identity_of(*, uris: Sequence[str], hosts: Sequence[str]) -> str:
-    """Choose the name that counts: the one SPIFFE id, or the one DNS name of a certificate without any URI."""
-    if len(uris) == 1 and uris[0].startswith(SPIFFE):
-        return uris[0]
-    if not uris and len(hosts) == 1:
-        return f"{DNS}{hosts[0]}"
-    refused("identity", " ".join([*uris, *hosts]))
-    raise AuthenticationFailed(
-        "The certificate must carry exactly one URI name, a SPIFFE id, or no URI and exactly one DNS name."
-    )
+def of_header(header: str | None, *, sender: str) -> Names:
+    """Read the names that our own proxy tells; nobody else's word counts."""
+    if not is_proxy(sender):
+        raise refusal("proxy", "Call through the mesh; this address takes nobody's word for who calls.")
+    if header is None:
+        raise refusal("certificate", "Present a client certificate.")
+    try:
+        return last_element(header)
+    except Malformed:
+        raise refusal("header", "X-Forwarded-Client-Cert must come once, as Envoy writes it.") from None
+
+
+def is_proxy(sender: str) -> bool:
+    try:
+        address = ip_address(sender)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in settings.INTERNAL_XFCC_PROXIES)
 
 
 @lru_cache(maxsize=8)
@@ -128,7 +159,12 @@ def known_callers(listed: tuple[tuple[str, str], ...]) -> Mapping[str, Service]:
     return {identity: Service(name) for name, identity in listed}
 
 
-def refused(reason: str, identity: str) -> None:
+def count_refusal(reason: str, identity: str) -> None:
     """Count and log a refusal; the caller itself hears no more than what is missing."""
     metrics.internal_refused.labels(reason).inc()
     logger.warning("internal caller refused", extra={"reason": reason, "identity": identity[:200]})
+
+
+def refusal(reason: str, detail: str, identity: str = "") -> AuthenticationFailed:
+    count_refusal(reason, identity)
+    return AuthenticationFailed(detail)

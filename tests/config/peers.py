@@ -19,10 +19,11 @@ class Connection:
     uris: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     common_name: str = "smpp-connector"
+    ends: str = "Jan  1 00:00:00 2099 GMT"
 
     def getpeercert(self) -> dict[str, Any]:
         names = [*(("DNS", host) for host in self.hosts), *(("URI", uri) for uri in self.uris)]
-        found: dict[str, Any] = {"subject": ((("commonName", self.common_name),),), "version": 3}
+        found: dict[str, Any] = {"subject": ((("commonName", self.common_name),),), "notAfter": self.ends}
         return found | ({"subjectAltName": tuple(names)} if names else {})
 
 
