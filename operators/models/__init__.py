@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.models.audit import AuditAction, AuditEntry
+from operators.models.audit import AuditAction, AuditEntry, AuditObject
 from operators.models.credential import CredentialAttempt
 from operators.models.credential_read import CredentialRead, ReadResult
 from operators.models.idempotency import IdempotencyRecord
@@ -22,6 +22,7 @@ __all__ = [
     "STATUS_MOVES",
     "AuditAction",
     "AuditEntry",
+    "AuditObject",
     "BindType",
     "CredentialAttempt",
     "CredentialRead",

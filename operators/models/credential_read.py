@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from operators.models.chained import Chained
+
 
 class ReadResult(models.TextChoices):
     """The results of ops_credentials_read_total."""
@@ -13,7 +15,7 @@ class ReadResult(models.TextChoices):
     VAULT_ERROR = "vault_error"
 
 
-class CredentialRead(models.Model):
+class CredentialRead(Chained):
     """Tell of one request for a password; written before the answer leaves, by audit.record_credential_read alone."""
 
     # Not a foreign key: its check would wait for whoever has the operator locked, and a connector may ask for an
@@ -28,7 +30,7 @@ class CredentialRead(models.Model):
     trace_id = models.CharField(max_length=32, blank=True, default="")
     at = models.DateTimeField()
 
-    class Meta:
+    class Meta(Chained.Meta):
         ordering = ("-id",)
         indexes = (
             # Who read one operator's password, newest first.
