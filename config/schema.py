@@ -7,6 +7,8 @@ from typing import Any, Final
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 
+from config.patterns import add_patterns
+
 DESCRIPTION: Final = """\
 The system of record for the operators that an SMS platform reaches over SMPP v3.4.
 
@@ -146,5 +148,6 @@ class Generator(SchemaGenerator):
         for name, schema in schemas.items():
             if name.endswith("Request"):
                 schema["additionalProperties"] = False
+        add_patterns(document)
         schemas["Problem"] = PROBLEM
         return document
