@@ -26,6 +26,8 @@ READ_SCOPE: Final = "ops:read"
 BEARER: Final = re.compile(r"Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.IGNORECASE)
 SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,200}")
 MAX_TOKEN: Final = 8192
+# Brackets without an end, an infinite number, a text where a number belongs: PyJWT lets these pass through.
+ODD_JSON: Final = (RecursionError, OverflowError, TypeError)
 REALM: Final = 'Bearer realm="operators"'
 
 
@@ -107,7 +109,9 @@ def read_token(token: str) -> Caller:
             leeway=settings.JWT_LEEWAY,
             options={"require": ["iss", "aud", "exp", "iat", "sub"]},
         )
-    except (jwt.InvalidTokenError, UnknownKey):
+        if claims["exp"] - claims["iat"] > settings.JWT_LONGEST_LIFE:
+            raise AuthenticationFailed("The token lives longer than this service accepts.")
+    except (jwt.InvalidTokenError, UnknownKey, *ODD_JSON):
         raise AuthenticationFailed("The token is not valid.") from None
     subject = claims["sub"]
     if not SUBJECT.fullmatch(subject):

@@ -38,14 +38,15 @@ def respond(request: HttpRequest, error: BaseException) -> HttpResponse:
         answer = problems.from_exception(error, request)
         assert answer is not None
         return answer
+    wait = RETRY_AFTER
     if isinstance(error, VaultUnavailable):
-        detail = str(error)
+        detail, wait = str(error), error.retry_after or RETRY_AFTER
     else:
         detail = "The database does not answer."
         problems.count_database_error(error, request)
     # Plain rendering: context processors ask for the session and the user, which lie in the database.
     page = render_to_string("503.html", {"detail": detail})
-    return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_AFTER)})
+    return HttpResponse(page, status=503, headers={"Retry-After": str(wait)})
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

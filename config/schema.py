@@ -8,6 +8,7 @@ from typing import Any, Final
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 
+from config.patterns import add_patterns
 from config.problems import INTERNAL_URLCONF
 
 DESCRIPTION: Final = """\
@@ -189,6 +190,7 @@ class Generator(SchemaGenerator):
         for name, schema in schemas.items():
             if name.endswith("Request"):
                 schema["additionalProperties"] = False
+        add_patterns(document)
         schemas["Problem"] = self.problem
         return document
 

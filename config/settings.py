@@ -166,6 +166,8 @@ JWT_JWKS_URL = str(env.str("JWT_JWKS_URL", default=""))
 # A path instead of a URL where the key set is mounted as a file (env.str, for X_FILE has a meaning of its own here).
 JWT_JWKS_PATH = str(env.str("JWT_JWKS_PATH", default=""))
 JWT_DEV_KEY_PATH = str(env.str("JWT_DEV_KEY_PATH", default=""))
+# A token that lives longer is refused, whoever signed it: nobody can take it back.
+JWT_LONGEST_LIFE = seconds("JWT_LONGEST_LIFE", default=86_400, low=60, high=31_536_000)
 JWT_LEEWAY = seconds("JWT_LEEWAY", default=10, low=0, high=120)
 IDEMPOTENCY_HOURS = bounded("IDEMPOTENCY_HOURS", default=24, low=1, high=720)
 
@@ -178,6 +180,9 @@ INTERNAL_TLS_FILES = {
     name: str(env.str(name, default="")) for name in ("INTERNAL_TLS_CERT", "INTERNAL_TLS_KEY", "INTERNAL_TLS_CA")
 }
 INTERNAL_XFCC_PROXIES = networks("INTERNAL_XFCC_PROXIES")
+# How many passwords one caller may read, in each worker process: in the long run, and at once.
+CREDENTIALS_PER_SECOND = bounded("CREDENTIALS_PER_SECOND", default=250, low=1, high=100_000)
+CREDENTIALS_BURST = bounded("CREDENTIALS_BURST", default=500, low=1, high=100_000)
 
 # --- REST -----------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -24,7 +24,7 @@ class OperatorError(Exception):
 
     code: ClassVar[str]
     status: ClassVar[int]
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
     # What the answer says besides, as extension members (RFC 9457 §3.2).
     members: Mapping[str, Any] = MappingProxyType({})
 

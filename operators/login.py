@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,19 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 30.0
 # A policy that forbids something answers 403 for ever: no new login, and no new token in Vault, more often than this.
 LOGIN_PAUSE: Final = 10.0
+# A login that was refused is not asked for again at once by every call that needs it.
+REFUSED_PAUSE: Final = 1.0
+# Of a token's life: processes that were started together do not renew together.
+RENEWED_AT: Final = (0.4, 0.5)
 NEVER: Final = float("inf")
+
+
+class LoginPaused(Exception):
+    """A login has failed a moment ago; `reason` is how."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__()
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,8 @@ class Login:
         self._full_life = 0.0
         self._due_at = -NEVER
         self._ends_at = -NEVER
+        self._refused_at = -NEVER
+        self._refusal: Exception | None = None
 
     def ensure(self) -> int:
         """Log in or renew if it is time to; return the serial number of the login in use."""
@@ -109,11 +124,15 @@ class Login:
         return grant
 
     def _start(self) -> None:
+        if self._refusal is not None and time.monotonic() - self._refused_at < REFUSED_PAUSE:
+            raise LoginPaused(self._refusal)
         try:
             grant = self._enter()
-        except Exception:
+        except Exception as error:
             metrics.vault_auth.labels("error").inc()
+            self._refused_at, self._refusal = time.monotonic(), error.with_traceback(None)
             raise
+        self._refusal = None
         metrics.vault_auth.labels("ok").inc()
         self._serial += 1
         self._entered_at = time.monotonic()
@@ -126,6 +145,6 @@ class Login:
         if not grant.seconds:
             self._due_at = NEVER
         elif grant.is_renewable:
-            self._due_at = now + grant.seconds / 2
+            self._due_at = now + grant.seconds * random.uniform(*RENEWED_AT)  # noqa: S311 - spreads load, hides nothing
         else:
             self._due_at = self._ends_at

@@ -26,6 +26,7 @@ for _result in ("ok", "not_found", "conflict", "vault_error"):
     operator_delete.labels(_result)
 for _result in ("ok", "not_found", "vault_error"):
     credentials_read.labels(_result)
+vault_auth.labels("denied")
 for _result in ("ok", "error"):
     vault_auth.labels(_result)
     for _event in ("created", "updated", "deleted", "health"):

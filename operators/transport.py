@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 POOL_SIZE: Final = 32
@@ -42,12 +47,73 @@ def time_left() -> float:
     return 86_400.0 if at is None else max(0.0, at - time.monotonic())
 
 
+class _BoundedFile(io.RawIOBase):
+    """Read a socket with what is left of the deadline: a socket's own timeout begins anew with every byte."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = time_left()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        own = self._sock.gettimeout()
+        self._sock.settimeout(left if own is None else min(own, left))
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            self._sock.settimeout(own)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedSocket:
+    """What http.client asks of a socket that it reads an answer from."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_BoundedFile(self._sock))
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(_BoundedSocket(sock), *args, **options)  # type: ignore[arg-type]
+
+
+class _BoundedConnection(HTTPConnection):
+    response_class = _BoundedResponse
+
+
+class _BoundedTlsConnection(HTTPSConnection):
+    response_class = _BoundedResponse
+
+
+class _BoundedPool(HTTPConnectionPool):
+    ConnectionCls = _BoundedConnection
+
+
+class _BoundedTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _BoundedTlsConnection
+
+
 class DeadlineAdapter(HTTPAdapter):
     """Give each request at most our timeouts and what is left of the deadline, whatever its caller asks for."""
 
     def __init__(self, *, connect_timeout: float, read_timeout: float) -> None:
         self._timeouts = (connect_timeout, read_timeout)
         super().__init__(pool_connections=1, pool_maxsize=POOL_SIZE)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call]
+        self.poolmanager.pool_classes_by_scheme = {"http": _BoundedPool, "https": _BoundedTlsPool}
 
     def send(
         self,
@@ -62,10 +128,13 @@ class DeadlineAdapter(HTTPAdapter):
         if left <= 0:
             raise DeadlinePassed
         connect, read = self._timeouts
-        return super().send(request, stream, (min(connect, left), min(read, left)), verify, cert, proxies)
+        bounded: Any = Timeout(total=left, connect=min(connect, left), read=read)  # requests hands it on as it is
+        return super().send(request, stream, bounded, verify, cert, proxies)
 
 
-def session(*, connect_timeout: float, read_timeout: float, ca_file: str) -> requests.Session:
+def session(
+    *, connect_timeout: float, read_timeout: float, ca_file: str, on_answer: Callable[..., None]
+) -> requests.Session:
     """Make a pooled session that takes no proxy, certificate or .netrc from its surroundings."""
     made = requests.Session()
     made.trust_env = False
@@ -73,6 +142,7 @@ def session(*, connect_timeout: float, read_timeout: float, ca_file: str) -> req
     adapter = DeadlineAdapter(connect_timeout=connect_timeout, read_timeout=read_timeout)
     made.mount("http://", adapter)
     made.mount("https://", adapter)
+    made.hooks["response"] = [on_answer]
     return made
 
 
@@ -85,12 +155,14 @@ def surely_not_sent(error: requests.RequestException) -> bool:
 class Breaker:
     """Fail at once for a while after some failures in a row, so that a silent Vault does not hold every thread.
 
-    After the pause one call at a time may try; its success closes the breaker.
+    After the pause one call may try, and no other until it is over or `patience` has passed; its success closes the
+    breaker.
     """
 
-    def __init__(self, *, failures: int = 5, pause: float = 2.0) -> None:
+    def __init__(self, *, failures: int = 5, pause: float = 2.0, patience: float = 3.0) -> None:
         self._limit = failures
         self._pause = pause
+        self._patience = max(pause, patience)
         self._failures = 0
         self._retry_at = 0.0
         self._lock = threading.Lock()
@@ -103,7 +175,7 @@ class Breaker:
             now = time.monotonic()
             if now < self._retry_at:
                 raise BreakerOpen
-            self._retry_at = now + self._pause
+            self._retry_at = now + self._patience
 
     def succeeded(self) -> None:
         with self._lock:

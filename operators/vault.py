@@ -12,15 +12,15 @@ from typing import Any, Final, TypeVar
 import hvac
 import requests
 from django.conf import settings
-from hvac import exceptions
 
 from operators import metrics
+from operators.answers import Refused, meaning, refuse
 from operators.errors import VaultUnavailable
 from operators.kv import CasMismatch, OutcomeUnknown, Role, SecretMetadata, SecretMissing, VersionState
-from operators.login import Grant, Login
+from operators.login import Grant, Login, LoginPaused
 from operators.secrets import Secret
 from operators.tracing import span
-from operators.transport import Breaker, BreakerOpen, deadline, session, surely_not_sent
+from operators.transport import Breaker, deadline, session
 
 __all__ = [
     "CasMismatch",
@@ -41,16 +41,7 @@ T = TypeVar("T")
 # Vault destroys what is older; a row that was restored from a backup may name a version from some rotations ago.
 KEPT_VERSIONS: Final = 20
 
-UNREACHABLE: Final = "The credential store cannot be reached; nothing was changed."
-SEALED: Final = "The credential store is sealed; nothing was changed."
-NO_LEADER: Final = "The credential store has no leader at the moment; nothing was changed."
-BUSY: Final = "The credential store asks to be called less often; nothing was changed."
-FORBIDDEN: Final = "The credential store does not accept this service's login; nothing was changed."
-REFUSED: Final = "The credential store refused the request; nothing was changed."
-NOT_MOUNTED: Final = "The credential store has no secrets engine at the configured mount; nothing was changed."
 NO_LOGIN: Final = "This process has neither a token nor a service account for the {} role of the credential store."
-BROKEN: Final = "The credential store answered with an error."
-ANSWER_LOST: Final = "The answer of the credential store was lost."
 
 
 class VaultClient:
@@ -74,11 +65,13 @@ class VaultClient:
         self._mount = mount
         self._role = role
         self._seconds = connect_timeout + read_timeout
-        self._breaker = Breaker()
+        self._breaker = Breaker(patience=self._seconds)
         self._hvac = hvac.Client(
             url=url,
             token="",  # never from the environment
-            session=session(connect_timeout=connect_timeout, read_timeout=read_timeout, ca_file=ca_file),
+            session=session(
+                connect_timeout=connect_timeout, read_timeout=read_timeout, ca_file=ca_file, on_answer=refuse
+            ),
         )
         if token:
             self._login = Login(enter=lambda: self._look_up(token), renew=self._renew, can_enter_again=False)
@@ -183,7 +176,9 @@ class VaultClient:
         self._hvac.token = token
         try:
             known = self._hvac.auth.token.lookup_self()["data"]
-        except exceptions.Forbidden:
+        except Refused as refused:
+            if refused.status != 403:
+                raise
             # Invalid, or not allowed to look itself up: the call that it is for will tell.
             return Grant(seconds=0, is_renewable=False)
         return Grant(seconds=known["ttl"], is_renewable=known.get("renewable", False))
@@ -219,16 +214,7 @@ class VaultClient:
             with deadline(self._seconds):
                 seen = self._login.ensure()
                 is_sent = True
-                try:
-                    found = call(self._hvac.secrets.kv.v2)
-                except exceptions.Forbidden:
-                    if not self._login.again(seen):
-                        raise
-                    found = call(self._hvac.secrets.kv.v2)
-                except requests.ConnectionError as error:
-                    if writes or isinstance(error, requests.Timeout):
-                        raise
-                    found = call(self._hvac.secrets.kv.v2)
+                found = self._ask(call, seen, writes=writes)
         except Exception as error:  # of whatever kind: its frames hold the value
             failure = self._failure(error, may_be_done=writes and is_sent)
         else:
@@ -237,49 +223,49 @@ class VaultClient:
         # Raised out here, so that the library's exception is not even the context of ours.
         raise failure
 
+    def _ask(self, call: Callable[[Any], T], seen: int, *, writes: bool) -> T:
+        try:
+            return self._ask_twice(call, seen, writes=writes)
+        except Refused as refused:
+            refused.is_denied = refused.status == 403 and self._is_known()
+            raise
+
+    def _ask_twice(self, call: Callable[[Any], T], seen: int, *, writes: bool) -> T:
+        """Send it, and once more where that is safe and may help: after a new login, or on a fresh connection."""
+        try:
+            return call(self._hvac.secrets.kv.v2)
+        except Refused as refused:
+            # 412: a standby that has not heard of the last write yet.
+            if not (refused.status == 412 or (refused.status == 403 and self._login.again(seen))):
+                raise
+        except requests.ConnectionError as error:
+            if writes or isinstance(error, requests.Timeout):
+                raise
+        return call(self._hvac.secrets.kv.v2)
+
+    def _is_known(self) -> bool:
+        """Tell a policy that was taken away, which no new login mends, from a login that is no longer good."""
+        try:
+            self._hvac.auth.token.lookup_self()
+        except (Refused, requests.RequestException):
+            return False
+        return True
+
     def _failure(self, error: Exception, *, may_be_done: bool) -> Exception:
         """Say in our words what went wrong, and tell the breaker whether Vault is to blame."""
-        if isinstance(error, BreakerOpen):
-            return VaultUnavailable(UNREACHABLE)
-        if isinstance(error, VaultUnavailable | SecretMissing):
-            return error.with_traceback(None)
-        match error:
-            case exceptions.InvalidPath() if error.json is not None and not error.errors:
-                failure: Exception = SecretMissing("The credential store has no such secret or version.")
-            case exceptions.InvalidPath():
-                failure = VaultUnavailable(NOT_MOUNTED)
-            case exceptions.InvalidRequest() if "did not match the current version" in str(error):
-                failure = CasMismatch("The secret was changed by somebody else.")
-            case exceptions.InvalidRequest():
-                failure = VaultUnavailable(REFUSED)
-            case exceptions.Forbidden():
-                metrics.vault_auth.labels("error").inc()
-                failure = VaultUnavailable(FORBIDDEN)
-            case exceptions.RateLimitExceeded():
-                failure = VaultUnavailable(BUSY)
-            case _:
-                self._breaker.failed()
-                failure = _outage(error, may_be_done=may_be_done)
-                logger.warning(
-                    "Vault failed: %s", failure, extra={"errorType": type(error).__name__, "role": self._role}
-                )
-                return failure
-        # It answered, and in order.
-        self._breaker.succeeded()
+        if isinstance(error, LoginPaused):
+            return meaning(error.reason, may_be_done=False)[0]
+        failure, is_ill = meaning(error, may_be_done=may_be_done)
+        if is_ill:
+            self._breaker.failed()
+            logger.warning("Vault failed: %s", failure, extra={"errorType": type(error).__name__, "role": self._role})
+        elif isinstance(error, Refused):
+            self._breaker.succeeded()  # it answered, and in order
+            if error.status in (401, 403):
+                metrics.vault_auth.labels("denied" if error.is_denied else "error").inc()
+            if error.is_denied:
+                logger.error("Vault's policy forbids what this process does", extra={"role": self._role})
         return failure
-
-
-def _outage(error: Exception, *, may_be_done: bool) -> VaultUnavailable:
-    if isinstance(error, exceptions.VaultDown) and "sealed" in str(error):
-        return VaultUnavailable(SEALED)
-    if isinstance(error, exceptions.VaultError) and "local node not active" in str(error):
-        return VaultUnavailable(NO_LEADER)
-    if isinstance(error, requests.RequestException) and surely_not_sent(error):
-        return VaultUnavailable(UNREACHABLE)
-    if may_be_done:
-        # A proxy answers 502 to 504 for a request that Vault has done; Vault says 500 when it lost its leadership.
-        return OutcomeUnknown(ANSWER_LOST)
-    return VaultUnavailable(UNREACHABLE if isinstance(error, requests.RequestException) else BROKEN)
 
 
 _clients: dict[tuple[str | int, ...], VaultClient] = {}

@@ -39,8 +39,9 @@ CHANGES_ONE: Final = (*WITH_BODY, "NOT_FOUND", "PRECONDITION_FAILED")
 ETAG: Final = 'The operator\'s version in quotes, such as "7"; goes into If-Match and If-None-Match.'
 
 
-def request_header(name: str, description: str, *, required: bool = False) -> OpenApiParameter:
-    return OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description, required=required)
+def request_header(name: str, description: str, *, required: bool = False, pattern: str = "") -> OpenApiParameter:
+    kind: dict[str, str] = {"type": "string", **({"pattern": pattern} if pattern else {})}
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description, required=required)
 
 
 def answer_header(name: str, description: str, *statuses: int) -> OpenApiParameter:
@@ -48,9 +49,14 @@ def answer_header(name: str, description: str, *statuses: int) -> OpenApiParamet
 
 
 ADMIN_ID: Final = request_header("X-Admin-Id", "Optional; refused when it differs from the token's sub.")
-IF_MATCH: Final = request_header("If-Match", "The ETag that was seen, or *; checked under the row's lock.")
-IF_MATCH_REQUIRED: Final = request_header(
-    "If-Match", "The ETag that was seen, or *; checked under the row's lock.", required=True
+SEEN: Final = "The ETag that was seen, or *; checked under the row's lock."
+TAG: Final = r'^("[0-9]{1,18}"|\*)$'
+IF_MATCH: Final = request_header("If-Match", SEEN, pattern=TAG)
+IF_MATCH_REQUIRED: Final = request_header("If-Match", SEEN, required=True, pattern=TAG)
+IDEMPOTENCY_KEY: Final = request_header(
+    "Idempotency-Key",
+    "1 to 255 printable ASCII characters of the caller's choice, per caller.",
+    pattern="^[ -~]{1,255}$",
 )
 IF_NONE_MATCH: Final = request_header("If-None-Match", "ETags that the caller holds; 304 when one is current.")
 
@@ -133,7 +139,7 @@ create_operator = operation(
     body=OperatorInput,
     body_example=CREATE_BODY,
     parameters=(
-        request_header("Idempotency-Key", "1 to 255 printable ASCII characters of the caller's choice, per caller."),
+        IDEMPOTENCY_KEY,
         answer_header("ETag", ETAG, 201),
         answer_header("Location", "The address of the new operator.", 201),
         answer_header("Idempotent-Replayed", "`true` when this is an earlier request's answer.", 201),

@@ -93,7 +93,13 @@ def server_pair(authority: Authority) -> Pair:
 
 @contextmanager
 def running(
-    environ: Mapping[str, str], home: Path, *, workers: int = 2, threads: int = 4, **more: str
+    environ: Mapping[str, str],
+    home: Path,
+    *,
+    workers: int = 2,
+    threads: int = 4,
+    application: str = "config.internal_wsgi",
+    **more: str,
 ) -> Iterator[Listener]:
     """Run it as production does; it is up when its port answers."""
     port, metrics_port = free_port(), free_port()
@@ -109,7 +115,7 @@ def running(
     }
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "config.internal_wsgi", "-c", "config/internal_gunicorn.py"],
+            [sys.executable, "-m", "gunicorn", application, "-c", "config/internal_gunicorn.py"],
             cwd=settings.BASE_DIR,
             env=full,
             stdout=stream,
