@@ -8,9 +8,11 @@ from typing import Any
 
 os.environ["OPS_LISTENER"] = "internal"  # the master's log lines name the process too
 
-from config.env import bounded, env, flag
+from config.env import bounded, env, flag, load_local_env
 from config.gunicorn import *  # noqa: F403 - everything that is not said here is as on the console's listener
 from config.tls import Contexts, Files, is_outdated
+
+load_local_env()  # `make run` keeps the certificates' paths there
 
 bind = f"{env.str('HOST', default='0.0.0.0')}:{bounded('INTERNAL_PORT', default=3021, low=1, high=65535)}"  # noqa: S104 - a pod listens on its address
 proc_name = "ops-internal"

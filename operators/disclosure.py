@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from django.db import connection
 from django.utils import timezone
 
 from operators import metrics
@@ -21,8 +22,15 @@ from operators.vault import SecretMissing
 
 logger = logging.getLogger(__name__)
 
-# Below the 3 s that callers are promised, so that there is time left to write the audit row.
-LONGEST: Final = 2.5
+COLUMNS: Final = (
+    *("id", "host", "port", "system_id", "bind_type", "use_tls", "max_tps", "burst_multiplier", "enforcement_mode"),
+    *("version", "credential_version", "backup_operator_id"),
+)
+# As text: for the query builder to make it anew each time costs more than all the rest of a read but Vault's part.
+_ROW: Final = f"SELECT {', '.join(COLUMNS)} FROM {Operator._meta.db_table} WHERE id = %s AND deleted_at IS NULL"  # noqa: S608
+# Callers are promised an answer within 3 s. One that waited in line behind a call like this, for the breaker opens only
+# after some of them, has time for another.
+LONGEST: Final = 1.25
 
 
 class CredentialMissing(VaultUnavailable):
@@ -84,7 +92,11 @@ def disclose_credentials(*, operator_id: UUID, caller: str, identity: str) -> Bi
 
 
 def _find(operator_id: UUID) -> Operator | None:
-    return Operator.objects.live().filter(pk=operator_id).first()
+    """Read one that is not deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ROW, [operator_id])
+        row = cursor.fetchone()
+    return Operator.from_db(connection.alias, COLUMNS, row) if row else None
 
 
 def _why_missing(operator: Operator) -> Exception:

@@ -94,12 +94,12 @@ def test_it_counts_each_read_and_writes_down_who_made_it() -> None:
     assert written_down() == [(operator.pk, 2, "smpp-connector", CONNECTOR, "ok")]
 
 
-def test_it_needs_one_statement_for_the_row_and_one_for_the_trail_outside_any_transaction() -> None:
+def test_it_needs_one_statement_for_the_row_and_two_for_the_trail_outside_any_transaction() -> None:
     operator = make_operator()
     read(operator)  # logs in to Vault
     with CaptureQueriesContext(connection) as queries:
         read(operator)
-    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "INSERT"]
+    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "INSERT", "SELECT"]
 
 
 @pytest.mark.parametrize("status", Status.values)
