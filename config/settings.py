@@ -154,6 +154,12 @@ JWT_DEV_KEY_PATH = str(env.str("JWT_DEV_KEY_PATH", default=""))
 JWT_LEEWAY = seconds("JWT_LEEWAY", default=10, low=0, high=120)
 IDEMPOTENCY_HOURS = bounded("IDEMPOTENCY_HOURS", default=24, low=1, high=720)
 
+# What one caller may do in each worker process: calls in the long run and at once, and uploads of rate sheets.
+ADMIN_API_PER_SECOND = bounded("ADMIN_API_PER_SECOND", default=50, low=1, high=100_000)
+ADMIN_API_BURST = bounded("ADMIN_API_BURST", default=200, low=1, high=1_000_000)
+UPLOADS_PER_MINUTE = bounded("UPLOADS_PER_MINUTE", default=30, low=1, high=100_000)
+UPLOADS_BURST = bounded("UPLOADS_BURST", default=30, low=1, high=1_000_000)
+
 # --- REST -----------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["config.identity.BearerAuthentication"],
@@ -163,7 +169,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "operators.api.pagination.PageLimitPagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": [],
+    "DEFAULT_THROTTLE_CLASSES": ["config.throttling.CallerThrottle"],
     "EXCEPTION_HANDLER": "config.problems.problem_handler",
     "UNAUTHENTICATED_USER": None,
     "COERCE_DECIMAL_TO_STRING": False,
@@ -189,6 +195,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = bounded("MAX_BODY_BYTES", default=1_048_576, low=1024, high=104_857_600)
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+FILE_UPLOAD_HANDLERS = ["config.uploads.NoFile"]
 
 # --- Console --------------------------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [
