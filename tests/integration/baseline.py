@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 
@@ -81,7 +82,7 @@ def read(answer: requests.Response) -> Page:
 def faults(answer: requests.Response, *, https: bool = True) -> list[str]:
     """List the rules that an answer breaks."""
     headers = answer.headers
-    path = requests.utils.urlparse(answer.url).path
+    path = urlsplit(answer.url).path
     found = [f"{name}: {headers.get(name)}" for name, value in ALWAYS.items() if headers.get(name) != value]
     found += [f"{name} is told" for name in FORBIDDEN_HEADERS if name in headers]
     found += [
