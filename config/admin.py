@@ -34,13 +34,18 @@ class OpsAdminSite(AdminSite):
     enable_nav_sidebar = True
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
-        """Refuse NUL in an address: PostgreSQL holds none in a text, so every filter and search would fail on it."""
+        """Refuse NUL in an address: PostgreSQL holds none in a text, so every filter and search would fail on it.
+
+        Uploads are counted here too, before their bodies are read.
+        """
 
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if "%00" in request.META.get("QUERY_STRING", ""):
                 raise BadRequest("NUL is not text.")
-            return view(request, *args, **kwargs)
+            from config.throttling import refuse_upload  # REST framework must not load before the apps have
+
+            return refuse_upload(request) or view(request, *args, **kwargs)
 
         return super().admin_view(cast(View, checked), cacheable)
 

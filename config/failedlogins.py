@@ -39,8 +39,8 @@ class FailedLoginAdmin(ReadOnlyAdmin[AccessAttempt]):
             "of_name": Subquery(same.filter(username=OuterRef("username")).annotate(sum=total).values("sum")),
             "of_address": Subquery(same.annotate(sum=total).values("sum")),
         }
-        attempts: QuerySet[AccessAttempt] = super().get_queryset(request)
-        return attempts.annotate(**sums)
+        attempts: QuerySet[AccessAttempt] = super().get_queryset(request).annotate(**sums)
+        return attempts
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Failed log-ins", **(extra_context or {})})

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import gunicorn.util
 from gunicorn.glogging import Logger
 from gunicorn.http.wsgi import Response
 
@@ -59,6 +60,24 @@ def _without_server_header(response: Any) -> list[str]:
 
 _default_headers = Response.default_headers
 Response.default_headers = _without_server_header
+
+
+def _write_error(sock: Any, status_int: int, reason: str, _message: str) -> None:
+    """Answer what is no HTTP request with its status alone; gunicorn's own page quotes it, without our headers."""
+    body = f"{reason}\n"
+    head = (
+        f"HTTP/1.1 {status_int} {reason}",
+        "Connection: close",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
+        "X-Content-Type-Options: nosniff",
+    )
+    gunicorn.util.write_nonblock(sock, "\r\n".join((*head, "", body)).encode("latin-1"))
+
+
+gunicorn.util.write_error = _write_error
 
 
 def on_starting(_server: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
@@ -190,6 +191,11 @@ CREDENTIALS_PER_SECOND = bounded("CREDENTIALS_PER_SECOND", default=250, low=1, h
 CREDENTIALS_BURST = bounded("CREDENTIALS_BURST", default=500, low=1, high=100_000)
 
 # --- REST -----------------------------------------------------------------------------------------------------------
+# What one caller may do in each worker process: calls in the long run and at once, and uploads of rate sheets.
+ADMIN_API_PER_SECOND = bounded("ADMIN_API_PER_SECOND", default=50, low=1, high=100_000)
+ADMIN_API_BURST = bounded("ADMIN_API_BURST", default=200, low=1, high=1_000_000)
+UPLOADS_PER_MINUTE = bounded("UPLOADS_PER_MINUTE", default=30, low=1, high=100_000)
+UPLOADS_BURST = bounded("UPLOADS_BURST", default=30, low=1, high=1_000_000)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["config.identity.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["config.identity.HasScope"],
@@ -198,7 +204,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "operators.api.pagination.PageLimitPagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": [],
+    "DEFAULT_THROTTLE_CLASSES": ["config.throttling.CallerThrottle"],
     "EXCEPTION_HANDLER": "config.problems.problem_handler",
     "UNAUTHENTICATED_USER": None,
     "COERCE_DECIMAL_TO_STRING": False,
@@ -224,6 +230,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = bounded("MAX_BODY_BYTES", default=1_048_576, low=1024, high=104_857_600)
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+FILE_UPLOAD_HANDLERS = ["config.uploads.NoFile"]
 
 # --- Console --------------------------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [
@@ -232,6 +239,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # first, so that nobody who is locked out reaches the password
     "django.contrib.auth.backends.ModelBackend",
@@ -298,7 +306,7 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Static files, language, time -----------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / ".static" if PRODUCTION else None
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".static"))) if PRODUCTION else None
 STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

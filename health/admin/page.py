@@ -190,6 +190,8 @@ class OperatorHealthPages(WindowPages):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Lead to the operator's history: it tells of maintenances and overrides too."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         return HttpResponseRedirect(page_url("history", find_operator(object_id)))
 
 

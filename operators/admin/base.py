@@ -72,6 +72,11 @@ class ReadOnlyAdmin(TypedAdmin[M]):
 class FormPage(TypedAdmin[M]):
     """The door of a form page that saves through an action, and the page itself; Django's own would save the row."""
 
+    def refuse_outsider(self, request: HttpRequest) -> None:
+        """Raise PermissionDenied before a row is looked for: who may see none learns of none whether it exists."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+
     def refuse_stranger(self, request: HttpRequest, row: M | None) -> None:
         """Let in who may add, change or, to look alone, view; raises PermissionDenied."""
         if row is None:

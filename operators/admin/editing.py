@@ -111,6 +111,8 @@ class EditPage(FormPage[Operator]):
 
         Django's own view opens a transaction around everything; here the action does, after it has asked Vault.
         """
+        if object_id:
+            self.refuse_outsider(request)
         operator = find_operator(object_id) if object_id else None
         self.refuse_stranger(request, operator)
         form_class = self.get_form(request, operator, change=operator is not None)

@@ -108,9 +108,9 @@ class MovePages(TypedAdmin[Operator]):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the audit trail of one operator, newest first."""
-        operator = find_operator(object_id)
-        if not self.has_view_or_change_permission(request, operator):
+        if not self.has_view_or_change_permission(request):
             raise PermissionDenied
+        operator = find_operator(object_id)
         page = BoundedPaginator(operator.audit_entries.order_by("-id"), HISTORY_PAGE).get_page(request.GET.get("p"))
         context = {
             **self.admin_site.each_context(request),

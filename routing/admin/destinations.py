@@ -112,6 +112,8 @@ class DestinationPrefixAdmin(FormPage[DestinationPrefix]):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Show the form, or save it through an action, which opens the transaction itself."""
+        if object_id:
+            self.refuse_outsider(request)
         row = find(object_id) if object_id else None
         self.refuse_stranger(request, row)
         form_class = self.get_form(request, row, change=row is not None, fields=FIELDS)
@@ -138,9 +140,9 @@ class DestinationPrefixAdmin(FormPage[DestinationPrefix]):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Tell what deleting means (GET), then do it (POST), at the version that the page showed."""
-        row = find(object_id)
-        if not self.has_delete_permission(request, row):
+        if not self.has_delete_permission(request):
             raise PermissionDenied
+        row = find(object_id)
         refusal: OperatorError | None = None
         if request.method == "POST":
             seen = request.POST.get("expected_version", "")
@@ -172,6 +174,7 @@ class DestinationPrefixAdmin(FormPage[DestinationPrefix]):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Lead to the row: it tells who changed it last, and nothing else is kept."""
+        self.refuse_outsider(request)
         return HttpResponseRedirect(page_url(find(object_id)))
 
     def _save(self, request: HttpRequest, form: DestinationForm, row: DestinationPrefix | None) -> DestinationPrefix:

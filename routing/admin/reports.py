@@ -261,7 +261,11 @@ def _country_cells(row: CountryCover) -> list[object]:
 
 
 urlpatterns: list[URLPattern] = [
-    path("", RedirectView.as_view(pattern_name="routing-report-prices"), name="routing-reports"),
+    path(
+        "",
+        admin.site.admin_view(RedirectView.as_view(pattern_name="routing-report-prices")),
+        name="routing-reports",
+    ),
     path("prices/", admin.site.admin_view(price_report), name="routing-report-prices"),
     path("coverage/", admin.site.admin_view(coverage_report), name="routing-report-coverage"),
     path("single-operator/", admin.site.admin_view(single_operator_report), name="routing-report-single"),

@@ -67,6 +67,8 @@ class EditPage(FormPage[RoutingRule]):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Show the form, or save it through an action, which owns the transaction."""
+        if object_id:
+            self.refuse_outsider(request)
         rule = rule_or_404(object_id) if object_id else None
         self.refuse_stranger(request, rule)
         form_class = self.get_form(request, rule, change=rule is not None)

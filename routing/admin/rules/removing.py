@@ -27,9 +27,9 @@ class RemovePages(TypedAdmin[RoutingRule]):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        rule = rule_or_404(object_id)
-        if not self.has_delete_permission(request, rule):
+        if not self.has_delete_permission(request):
             raise PermissionDenied
+        rule = rule_or_404(object_id)
         if request.method != "POST":
             return self._show_removal(request, rule, ReasonForm(initial={"expected_version": rule.version}))
         form = ReasonForm(request.POST)
@@ -46,9 +46,9 @@ class RemovePages(TypedAdmin[RoutingRule]):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Lead to the history of the operator, which tells of its rules too."""
-        rule = rule_or_404(object_id)
-        if not self.has_view_or_change_permission(request, rule):
+        if not self.has_view_or_change_permission(request):
             raise PermissionDenied
+        rule = rule_or_404(object_id)
         return HttpResponseRedirect(page_url("history", rule.operator))
 
     def _refuse_removal(

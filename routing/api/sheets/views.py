@@ -32,6 +32,7 @@ class OperatorRateSheets(AdminView):
     """Preview and import in one request; a sheet that is not applied leaves nothing behind."""
 
     parser_classes = (FormParser, CsvParser, XlsxParser)
+    takes_files = True
 
     @schema.import_sheet
     def post(self, request: Request, operator_id: UUID) -> Response:
