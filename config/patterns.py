@@ -49,6 +49,8 @@ def add_patterns(document: dict[str, Any]) -> None:
             for field, facts in FIELDS.items():
                 if field in schema.get("properties", {}):
                     schema["properties"][field] |= _optional(facts) if field in MAY_BE_EMPTY.get(name, ()) else facts
+            if "reason" in schema.get("required", ()):
+                schema["properties"]["reason"] |= {"minLength": 1, "pattern": r"\S"}
     for item in document["paths"].values():
         for operation in item.values():
             for parameter in operation.get("parameters", ()):
