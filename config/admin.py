@@ -14,7 +14,7 @@ from django.urls import reverse
 
 SECTIONS: Final = ("operators", "health", "routing", "auth")
 FIRST_MODELS: Final = (
-    *("HealthStatus", "Operator", "AuditEntry", "OutboxEvent"),
+    *("HealthStatus", "Operator", "AuditEntry", "CredentialRead", "OutboxEvent"),
     *("RoutingRule", "RouteSimulator", "RoutingReports"),
 )
 # Pages of routing that are no model's: name, object_name, and the name of the address.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,18 +11,24 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 
+from operators.api.peers import Service
 from operators.jetstream import OPERATOR_CONFIG
 
 TAG: Final = "config"
 SHORTEST_SECRET_KEY: Final = 50  # characters; Django's own threshold (security.W009)
 ENCRYPTED_SSLMODES: Final = {"require", "verify-ca", "verify-full"}
+# SPIFFE-ID §2; a DNS name in the lower case in which authorities write it.
+NAME_ON_CERTIFICATE: Final = re.compile(
+    r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+|dns:[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+)
 # Each process is given one of them; bootstrap runs on its own.
 SERVING_ROLES: Final = ("admin", "internal", "reconciler")
 
 
 @register(TAG)
 def check_settings(**_: Any) -> list[CheckMessage]:
-    return [*web(), *identity(), *transport(), *vault_tokens(), *rest(), *retention()]
+    listener = internal() if settings.LISTENER == "internal" else identity()
+    return [*web(), *listener, *callers(), *transport(), *vault_tokens(), *rest(), *retention()]
 
 
 def web() -> Iterator[CheckMessage]:
@@ -67,6 +74,61 @@ def identity() -> Iterator[CheckMessage]:
             hint="Unset it; tokens come from the platform's identity provider.",
             id="config.E006",
         )
+
+
+def internal() -> Iterator[CheckMessage]:
+    if not settings.PRODUCTION:
+        return
+    missing = [name for name, path in settings.INTERNAL_TLS_FILES.items() if not path]
+    if settings.INTERNAL_TLS and missing:
+        yield Error(
+            f"The internal API has no certificates: {', '.join(missing)} not set.",
+            hint="Mount what cert-manager issued, or set INTERNAL_TLS=false behind a mesh.",
+            id="config.E013",
+        )
+    if not settings.INTERNAL_TLS and not settings.INTERNAL_XFCC_PROXIES:
+        yield Error(
+            "The internal API has neither TLS of its own nor a proxy to believe: it refuses everybody.",
+            hint="Set INTERNAL_XFCC_PROXIES to the addresses of the mesh's proxy: 127.0.0.6/32 for an Istio sidecar.",
+            id="config.E014",
+        )
+    if not settings.INTERNAL_CALLERS:
+        yield Error(
+            "INTERNAL_CALLERS is empty: the internal API refuses everybody.",
+            hint="Set it to smpp-connector=spiffe://...;routing-engine=spiffe://...",
+            id="config.E015",
+        )
+    wide = [str(network) for network in settings.INTERNAL_XFCC_PROXIES if network.prefixlen == 0]
+    if wide:
+        yield Error(
+            f"INTERNAL_XFCC_PROXIES holds {wide[0]}: anybody who reaches the port could say who he is.",
+            hint="List the addresses of the mesh's own proxy alone.",
+            id="config.E016",
+        )
+
+
+def callers() -> Iterator[CheckMessage]:
+    """Look for what would let nobody in, or somebody in as another service."""
+    services: dict[str, str] = {}
+    for service, identity in settings.INTERNAL_CALLERS:
+        if service not in set(Service):
+            yield Error(
+                f"INTERNAL_CALLERS names {service!r}, which is no service.",
+                hint=f"The services are {' and '.join(Service)}.",
+                id="config.E017",
+            )
+        if services.setdefault(identity, service) != service:
+            yield Error(
+                f"INTERNAL_CALLERS gives {identity} to both {services[identity]} and {service}.",
+                hint="Each certificate belongs to one service: whoever holds it could do the work of both.",
+                id="config.E018",
+            )
+        if not NAME_ON_CERTIFICATE.fullmatch(identity):
+            yield Error(
+                f"INTERNAL_CALLERS gives {service} the name {identity!r}, which no certificate can match.",
+                hint="Write spiffe://TRUST-DOMAIN/PATH or dns:NAME, complete and without wildcards.",
+                id="config.E019",
+            )
 
 
 def transport() -> Iterator[CheckMessage]:

@@ -24,8 +24,8 @@ def ensure_dev_keys(directory: Path) -> tuple[Path, Path]:
     directory.mkdir(parents=True, exist_ok=True)
     key_path, key_set_path = directory / "signing-key.pem", directory / "jwks.json"
     if not key_path.exists():
-        _write(key_path, _new_key(), mode=0o600)
-    _write(key_set_path, json.dumps({"keys": [_public_jwk(key_path.read_bytes())]}).encode(), mode=0o644)
+        write(key_path, _new_key(), mode=0o600)
+    write(key_set_path, json.dumps({"keys": [_public_jwk(key_path.read_bytes())]}).encode(), mode=0o644)
     return key_path, key_set_path
 
 
@@ -60,7 +60,7 @@ def _public_jwk(pem: bytes) -> dict[str, str]:
     return jwk | {"use": "sig", "alg": ALGORITHM, "kid": hashlib.sha256(members.encode()).hexdigest()[:16]}
 
 
-def _write(path: Path, content: bytes, *, mode: int) -> None:
+def write(path: Path, content: bytes, *, mode: int) -> None:
     """Put the whole file in place at once, so that no reader sees half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
@@ -54,8 +55,27 @@ def flag(name: str, *, default: bool) -> bool:
     return raw in {"true", "1"}
 
 
+def assignments(name: str) -> tuple[tuple[str, str], ...]:
+    """Read `key=value|value;key=value` as pairs, in their order; the parts are taken as they stand."""
+    pairs = []
+    for part in filter(None, (part.strip() for part in str(env.str(name, default="")).split(";"))):
+        key, equals, values = part.partition("=")
+        if not equals:
+            raise ImproperlyConfigured(f"{name} must be a list of NAME=VALUE with semicolons; {part!r} is none.")
+        pairs += [(key.strip(), value.strip()) for value in values.split("|")]
+    return tuple(pairs)
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read a list of addresses and CIDR ranges with commas."""
+    try:
+        return tuple(ip_network(part.strip()) for part in env.list(name, default=[]))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must list addresses or CIDR ranges: {error}.") from None
+
+
 def process_name() -> str:
-    """Name this process for pg_stat_activity, logs and spans: `web`, or the management command that runs."""
+    """Name this process for pg_stat_activity, logs and spans: `web`, `internal`, or the management command."""
     if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py":
         return sys.argv[1]
-    return "web"
+    return "internal" if os.environ.get("OPS_LISTENER") == "internal" else "web"

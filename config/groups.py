@@ -41,10 +41,11 @@ _MANAGE: Final = _VIEW | {
 GROUPS: Final[dict[str, frozenset[str]]] = {
     "Viewer": _VIEW,
     "Operator manager": _MANAGE,
-    "Security officer": _VIEW | {"operators.rotate_credential"},
+    "Security officer": _VIEW | {"operators.rotate_credential", "operators.view_credentialread"},
     "Administrator": _MANAGE
     | {
         "operators.rotate_credential",
+        "operators.view_credentialread",
         "operators.view_outboxevent",
         "operators.change_outboxevent",
         "auth.view_user",

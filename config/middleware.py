@@ -15,6 +15,7 @@ from django.utils.functional import LazyObject, empty
 from config import probes
 from config.outages import is_outage, reason, respond
 from config.telemetry import request_span_ids
+from operators.api.peers import Peer
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 log = structlog.stdlib.get_logger("config.access")
@@ -64,6 +65,8 @@ def known_user(request: HttpRequest) -> dict[str, Any]:
         return {}
     if not getattr(user, "is_authenticated", False):
         return {}
+    if isinstance(user, Peer):
+        return {"caller": user.name, "identity": user.identity}
     return {"adminId": user.get_username()}
 
 

@@ -34,7 +34,7 @@ def respond(request: HttpRequest, error: BaseException) -> HttpResponse:
     if session is not None:
         # SessionMiddleware would try to store it on the way out, and fail again.
         session.modified = False
-    if request.path_info.startswith(problems.API_PREFIX) and isinstance(error, Exception):
+    if problems.is_api(request) and isinstance(error, Exception):
         answer = problems.from_exception(error, request)
         assert answer is not None
         return answer

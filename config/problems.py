@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import get_urlconf
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -18,13 +20,14 @@ from operators import metrics, tracing
 from operators.errors import DuplicateOperator, FieldProblem, InvalidPayload, OperatorError
 
 API_PREFIX: Final = "/v1/"
+INTERNAL_URLCONF: Final = "config.internal_urls"
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_DATABASE: Final = 5  # seconds
 
 TITLES: Final[dict[str, str]] = {
     "INVALID_PAYLOAD": "The request breaks a rule",
-    "UNAUTHENTICATED": "A valid token is needed",
-    "FORBIDDEN": "The token does not allow this",
+    "UNAUTHENTICATED": "The caller is not known",
+    "FORBIDDEN": "The caller may not do this",
     "NOT_FOUND": "There is nothing here",
     "METHOD_NOT_ALLOWED": "This address does not take this method",
     "NOT_ACCEPTABLE": "The answer exists as JSON only",
@@ -176,26 +179,31 @@ def flatten(detail: Any, path: str = "") -> Iterator[FieldProblem]:
         yield FieldProblem(path or "body", str(detail))
 
 
+def is_api(request: HttpRequest) -> bool:
+    """Tell whether the caller is a program: everybody who calls the internal listener is one."""
+    return request.path_info.startswith(API_PREFIX) or (get_urlconf() or settings.ROOT_URLCONF) == INTERNAL_URLCONF
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith(API_PREFIX):
+    if is_api(request):
         return from_exception(exception, request) or problem(request, status=400, detail="The request is malformed.")
     return defaults.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith(API_PREFIX):
+    if is_api(request):
         return problem(request, status=403, detail="You may not do this.")
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith(API_PREFIX):
+    if is_api(request):
         return problem(request, status=404, detail="There is no such address.")
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if request.path.startswith(API_PREFIX):
+    if is_api(request):
         return problem(request, status=500, detail="The request failed; nothing about it is known to be done.")
     return defaults.server_error(request)
 

@@ -57,7 +57,7 @@ def known_migrations() -> frozenset[tuple[str, str]]:
 
 def credential_store() -> str:
     try:
-        vault(Role.ADMIN).check()
+        vault(Role.INTERNAL if settings.LISTENER == "internal" else Role.ADMIN).check()
     except VaultUnavailable as error:
         return str(error)
     return ""
@@ -124,6 +124,9 @@ class Readiness:
         }
 
 
-readiness: Final = Readiness(
-    {"database": database, "migrations": migrations, "vault": credential_store, "nats": broker}
-)
+CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
+    "console": {"database": database, "migrations": migrations, "vault": credential_store, "nats": broker},
+    # Its reads need no broker, and of the reports that it takes each answer tells.
+    "internal": {"database": database, "migrations": migrations, "vault": credential_store},
+}
+readiness: Final = Readiness(CHECKS[settings.LISTENER])

@@ -7,7 +7,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from config.env import BASE_DIR, bounded, env, flag, load_local_env, process_name, seconds
+from config.env import BASE_DIR, assignments, bounded, env, flag, load_local_env, networks, process_name, seconds
 
 load_local_env()
 
@@ -16,6 +16,10 @@ if ENVIRONMENT not in {"development", "test", "production"}:
     raise ImproperlyConfigured(f"OPS_ENV must be development, test or production, not {ENVIRONMENT!r}.")
 PRODUCTION = ENVIRONMENT == "production"
 PROCESS_NAME = process_name()
+# Which of the two web processes this is: console and admin API, or the internal API (config.internal_wsgi says so).
+LISTENER = str(env.str("OPS_LISTENER", default="console"))
+if LISTENER not in {"console", "internal"}:
+    raise ImproperlyConfigured(f"OPS_LISTENER must be console or internal, not {LISTENER!r}.")
 SERVICE_NAME = "operator-management-service"
 
 SECRET_KEY = str(env.str("SECRET_KEY"))
@@ -42,7 +46,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 
-MIDDLEWARE = [
+CONSOLE_MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "config.middleware.RequestContextMiddleware",
     "config.middleware.SecurityHeadersMiddleware",
@@ -60,7 +64,22 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
-ROOT_URLCONF = "config.urls"
+# Nobody has a session there, and nothing is a page.
+INTERNAL_MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.middleware.RequestContextMiddleware",
+    "config.middleware.SecurityHeadersMiddleware",
+    "config.middleware.ProbesMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "config.middleware.StoresAwayMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+MIDDLEWARE = INTERNAL_MIDDLEWARE if LISTENER == "internal" else CONSOLE_MIDDLEWARE
+# The admin app asks for middleware of the console, which the internal listener does not serve.
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"] if LISTENER == "internal" else []
+
+ROOT_URLCONF = "config.internal_urls" if LISTENER == "internal" else "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
@@ -152,6 +171,19 @@ JWT_LONGEST_LIFE = seconds("JWT_LONGEST_LIFE", default=86_400, low=60, high=31_5
 JWT_LEEWAY = seconds("JWT_LEEWAY", default=10, low=0, high=120)
 IDEMPOTENCY_HOURS = bounded("IDEMPOTENCY_HOURS", default=24, low=1, high=720)
 
+# --- Callers of the internal API ------------------------------------------------------------------------------------
+# smpp-connector=spiffe://TRUST-DOMAIN/PATH|dns:NAME;routing-engine=...: whose certificates may ask, compared exactly.
+INTERNAL_CALLERS = assignments("INTERNAL_CALLERS")
+# Without TLS of its own the listener stands behind a mesh's proxy, and believes what that says of the caller.
+INTERNAL_TLS = flag("INTERNAL_TLS", default=True)
+INTERNAL_TLS_FILES = {
+    name: str(env.str(name, default="")) for name in ("INTERNAL_TLS_CERT", "INTERNAL_TLS_KEY", "INTERNAL_TLS_CA")
+}
+INTERNAL_XFCC_PROXIES = networks("INTERNAL_XFCC_PROXIES")
+# How many passwords one caller may read, in each worker process: in the long run, and at once.
+CREDENTIALS_PER_SECOND = bounded("CREDENTIALS_PER_SECOND", default=250, low=1, high=100_000)
+CREDENTIALS_BURST = bounded("CREDENTIALS_BURST", default=500, low=1, high=100_000)
+
 # --- REST -----------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["config.identity.BearerAuthentication"],
@@ -206,7 +238,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # --- Web hardening --------------------------------------------------------------------------------------------------
 # Plain HTTP is for loopback alone; HTTPS_ONLY=false says that a proxy in front keeps its own rules.
 HTTPS_ONLY = flag("HTTPS_ONLY", default=PRODUCTION)
-SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_SSL_REDIRECT = HTTPS_ONLY and LISTENER == "console"
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$", r"^v1/"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY

@@ -17,7 +17,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import Span, SpanContext, Status
 
 SPAN_CONTEXT_KEY: Final = "ops.span_context"
-INSIDE: Final = "django.contrib.sessions.middleware.SessionMiddleware"
+# Whichever comes first: the internal API has no sessions.
+INSIDE: Final = frozenset(
+    {"django.contrib.sessions.middleware.SessionMiddleware", "django.middleware.common.CommonMiddleware"}
+)
 # Query strings, addresses, headers and the texts of exceptions may quote what a caller sent.
 ALLOWED_ATTRIBUTES: Final = frozenset(
     {
@@ -61,7 +64,7 @@ def configure() -> None:
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     DjangoInstrumentor().instrument(
         # Inside what answers probes, static files and redirects, and what gives a refused host its headers.
-        middleware_position=settings.MIDDLEWARE.index(INSIDE),
+        middleware_position=next(index for index, name in enumerate(settings.MIDDLEWARE) if name in INSIDE),
         request_hook=remember_span,
     )
 

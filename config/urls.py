@@ -1,4 +1,4 @@
-"""Every address of the service."""
+"""Every address of the console and the admin API."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ urlpatterns = [
     path("v1/admin/", include("operators.api.urls")),
     path("v1/admin/", include(health_urls.admin)),
     path("v1/admin/", include(routing_urls.admin)),
-    # Behind the admin API's tokens until the internal listener exists.
-    path("v1/internal/", include(health_urls.internal)),
-    path("v1/internal/", include(routing_urls.internal)),
     path("v1/schema", SchemaView.as_view(), name="schema"),
     path("v1/docs", DocsView.as_view(), name="docs"),
     path("v1/docs.js", DocsScriptView.as_view(), name="docs-script"),

@@ -15,6 +15,7 @@ vault_write_seconds = Histogram("ops_vault_write_duration_seconds", "Writes to V
 vault_auth = Counter("ops_vault_auth", "Logins to Vault and renewals of its tokens.", ["result"])
 nats_publish = Counter("ops_nats_publish", "Events offered to the broker.", ["event", "result"])
 pg_errors = Counter("ops_pg_errors", "Failed work on PostgreSQL.", ["op"])
+internal_refused = Counter("ops_internal_refused", "Callers that the internal API turned away.", ["reason"])
 
 # A family without a child is invisible until its first event; alerts need the zero.
 for _result in ("ok", "duplicate", "invalid", "vault_error"):
@@ -32,3 +33,5 @@ for _result in ("ok", "error"):
         nats_publish.labels(_event, _result)
 for _op in ("connect", "read", "write"):
     pg_errors.labels(_op)
+for _reason in ("handshake", "certificate", "expired", "proxy", "header", "identity", "unknown", "service"):
+    internal_refused.labels(_reason)

@@ -33,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     _servers.start()
     os.environ.update(_servers.environ(), OPS_DOTENV=os.devnull, DJANGO_SETTINGS_MODULE="config.settings")
     django.setup()
+    from tests.flushing import let_flush
+
+    let_flush()
 
 
 def pytest_unconfigure() -> None:

@@ -16,6 +16,9 @@ from deploy.dev.process import command_line
 from deploy.dev.server import Server
 
 PREFIX = "ops-tests-"
+CONNECTOR = "spiffe://ops.local/ns/sms/sa/smpp-connector"
+ROUTER = "spiffe://ops.local/ns/sms/sa/routing-engine"
+CALLERS = f"smpp-connector={CONNECTOR};routing-engine={ROUTER}"
 
 
 class TestServers:
@@ -72,6 +75,7 @@ class TestServers:
             "SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 3,
             "OPS_ENV": "test",
             "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1],testserver",
+            "INTERNAL_CALLERS": CALLERS,
         }
 
 

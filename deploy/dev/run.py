@@ -21,8 +21,11 @@ from deploy.dev.processes import Processes, Service
 from deploy.dev.stack import DEV_DIR, PROJECT, Stack, prepare_dir
 
 WEB_PORT = 3020
+INTERNAL_PORT = 3021
 METRICS_PORT = 9464
 ANSWER_SECONDS = 60.0
+VAULT_TOKENS = ("VAULT_ADMIN_TOKEN", "VAULT_INTERNAL_TOKEN", "VAULT_RECONCILER_TOKEN", "VAULT_BOOTSTRAP_TOKEN")
+VAULT_TOKEN_OF = {"web": "VAULT_ADMIN_TOKEN", "internal": "VAULT_INTERNAL_TOKEN"}
 LOCK = DEV_DIR / "lock"
 SAMPLE_REPORT = DEV_DIR / "sample-report.json"
 SAMPLE_LOG = DEV_DIR / "sample-import.log"
@@ -86,9 +89,9 @@ def serve(stack: Stack) -> Never:
         import_sample(environ)
     else:
         say(f"The sample inventory is not put into your servers; manage.py {' '.join(IMPORT_SAMPLE)} would do it.")
-    port = preferred_port(WEB_PORT)
+    port, internal_port = preferred_port(WEB_PORT), preferred_port(INTERNAL_PORT)
     url = f"http://{LOOPBACK}:{port}"
-    processes = Processes(services(port), environ=environ, cwd=PROJECT)
+    processes = Processes(services(port, internal_port), environ=environ, cwd=PROJECT)
     try:
         processes.start()
         give_up_at = time.monotonic() + ANSWER_SECONDS
@@ -96,7 +99,7 @@ def serve(stack: Stack) -> Never:
         while (ended := processes.ended()) is None:
             if not welcomed and answers(url):
                 LOCK.write_text(url)
-                say(welcome(url))
+                say(welcome(url, internal_port))
                 welcomed = True
             if not welcomed and time.monotonic() > give_up_at:
                 raise RunError(f"The console did not answer at {url} within {ANSWER_SECONDS:.0f} s.")
@@ -107,11 +110,16 @@ def serve(stack: Stack) -> Never:
         processes.stop()
 
 
-def services(port: int) -> list[Service]:
+def services(port: int, internal_port: int) -> list[Service]:
     """List the processes of the service; each shows its metrics on a port of its own."""
     python = sys.executable
+    gunicorn = [python, "-m", "gunicorn"]
     commands = {
-        "web": [python, "-m", "gunicorn", "config.wsgi", "-c", "config/gunicorn.py", "--bind", f"{LOOPBACK}:{port}"],
+        "web": [*gunicorn, "config.wsgi", "-c", "config/gunicorn.py", "--bind", f"{LOOPBACK}:{port}"],
+        "internal": [
+            *(*gunicorn, "config.internal_wsgi", "-c", "config/internal_gunicorn.py"),
+            *("--bind", f"{LOOPBACK}:{internal_port}"),
+        ],
         "drain": [python, "manage.py", "drain_outbox"],
         "ingest": [python, "manage.py", "ingest_health"],
     }
@@ -120,9 +128,14 @@ def services(port: int) -> list[Service]:
     for name, command in commands.items():
         metrics_port = preferred_port(metrics_port)
         environ = {"PORT": str(port), "METRICS_PORT": str(metrics_port), "PYTHONUNBUFFERED": "1"}
-        found.append(Service(name, command, environ))
+        found.append(Service(name, command, environ | withheld(name)))
         metrics_port += 1
     return found
+
+
+def withheld(name: str) -> dict[str, str]:
+    """Empty the Vault tokens that are not this process's; what is set, if to nothing, beats the environment file."""
+    return {variable: "" for variable in VAULT_TOKENS if variable != VAULT_TOKEN_OF.get(name)}
 
 
 def import_sample(environ: Mapping[str, str]) -> None:
@@ -161,12 +174,15 @@ def answers(url: str) -> bool:
         return False
 
 
-def welcome(url: str) -> str:
+def welcome(url: str, internal_port: int) -> str:
+    own = (DEV_DIR / "certificates").relative_to(PROJECT)
     return f"""
   Console    {url}/admin/
   API docs   {url}/v1/docs
   Login      printed above by the first run; `.venv/bin/python manage.py createsuperuser` makes another
   API token  .venv/bin/python manage.py issue_dev_token
+  Internal   curl --cacert {own}/ca.crt --cert {own}/routing-engine.crt --key {own}/routing-engine.key \\
+               'https://localhost:{internal_port}/v1/internal/routes/resolve?to=%2B447911123456'
   Reports    .venv/bin/python manage.py replay_health deploy/dev/sample/health_reports.ndjson
   Stop       Ctrl-C
 """

@@ -27,6 +27,7 @@ from health.errors import BrokerUnavailable
 from health.models import HealthReport, HealthStatus, HealthTransition, HealthWindow, WindowKind
 from health.reports import DeadReason, Malformed
 from operators.api.filters import refuse_unknown
+from operators.api.peers import InternalView, Service
 from operators.api.views import AdminView, read
 from operators.errors import FieldProblem, InvalidPayload
 from operators.models import HealthState, Operator
@@ -106,9 +107,10 @@ class OperatorHealthOverride(AdminView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class ReportIntake(AdminView):
+class ReportIntake(InternalView):
     """Reports of connectors that do not speak NATS; stored in the stream when the answer goes out."""
 
+    callers = frozenset({Service.SMPP_CONNECTOR})
     takes_raw_body = True
 
     @schema.take_reports

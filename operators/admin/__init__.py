@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from operators.admin import operators, records  # noqa: F401 - importing registers them
+from operators.admin import operators, reads, records  # noqa: F401 - importing registers them

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from operators.admin.badges import PASSWORD_AGE_LIMIT, old_before
-from operators.models import AuditEntry, Operator, OutboxEvent
+from operators.models import AuditEntry, CredentialRead, Operator, OutboxEvent
 from operators.models.outbox import PENDING
 
 MOST_TAGS: Final = 30
@@ -94,6 +94,20 @@ class ActorFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         return queryset.filter(actor=actor) if (actor := self.value()) else queryset
+
+
+class CallerFilter(admin.SimpleListFilter):
+    """Offer the services that asked for passwords lately."""
+
+    title = "caller"
+    parameter_name = "caller"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        recent = CredentialRead.objects.order_by("-id").values_list("caller", flat=True)[:RECENT_ENTRIES]
+        return [(caller, caller) for caller in sorted(set(recent))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[CredentialRead]) -> QuerySet[CredentialRead]:
+        return queryset.filter(caller=caller) if (caller := self.value()) else queryset
 
 
 class SourceFilter(admin.SimpleListFilter):

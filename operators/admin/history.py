@@ -59,6 +59,10 @@ class Change:
         return self.entry.get_action_display().capitalize()
 
     @property
+    def subject(self) -> str:
+        return subject_of(self.entry)
+
+    @property
     def door(self) -> str:
         return DOORS.get(self.entry.source, self.entry.source)
 
@@ -72,6 +76,12 @@ def changes_of(entries: Iterable[AuditEntry]) -> list[Change]:
     entries = list(entries)
     names = _backup_names(entries)
     return [Change(entry, _differences(entry, names)) for entry in entries]
+
+
+def subject_of(entry: AuditEntry) -> str:
+    """Name what was changed: the operator, the thing of an operator, or a thing that belongs to none."""
+    thing = f"{entry.get_object_type_display()} {entry.object_id}".strip() if entry.object_type else ""
+    return " · ".join(part for part in (str(entry.operator or ""), thing) if part)
 
 
 def label_of(wire: str) -> str:

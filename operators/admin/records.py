@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from django.contrib import admin, messages
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -15,24 +15,42 @@ from django.utils.safestring import SafeString
 from operators.admin import badges
 from operators.admin.base import ReadOnlyAdmin, parse_uuid
 from operators.admin.filters import ActorFilter, DeliveryFilter, SourceFilter, SubjectFilter, WhenFilter
-from operators.admin.history import changes_of, label_of
-from operators.models import AuditEntry, LegacyRow, LegacyRun, Operator, OutboxEvent, OutboxQuerySet
+from operators.admin.history import changes_of, label_of, subject_of
+from operators.admin.naming import OperatorNamedAdmin
+from operators.models import AuditEntry, LegacyRow, LegacyRun, OutboxEvent, OutboxQuerySet
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
-    fields = ("at", "operator", "version", "action", "actor", "source", "reason", "differences", "trace_id")
+    fields = (
+        "at",
+        "subject",
+        "version",
+        "action",
+        "actor",
+        "source",
+        "reason",
+        "differences",
+        "trace_id",
+        "sequence",
+        "previous_hash",
+        "hash",
+    )
     readonly_fields = fields
-    list_display = ("moment", "operator", "action", "fields_changed", "actor", "source", "reason")
-    list_filter = ("action", ActorFilter, SourceFilter, ("at", WhenFilter))
+    list_display = ("moment", "subject", "action", "fields_changed", "actor", "source", "reason")
+    list_filter = ("action", "object_type", ActorFilter, SourceFilter, ("at", WhenFilter))
     list_select_related = ("operator",)
     ordering = ("-id",)
-    search_fields = ("operator__name", "actor", "reason")
-    search_help_text = "Part of an operator's name, of who did it, or of the reason."
+    search_fields = ("operator__name", "object_id", "actor", "reason")
+    search_help_text = "Part of an operator's name, of what was changed, of who did it, or of the reason."
 
     @admin.display(description="when", ordering="id")
     def moment(self, entry: AuditEntry) -> SafeString:
         return badges.moment(entry.at)
+
+    @admin.display(description="what", ordering="operator")
+    def subject(self, entry: AuditEntry) -> str:
+        return subject_of(entry)
 
     @admin.display(description="fields")
     def fields_changed(self, entry: AuditEntry) -> str:
@@ -47,7 +65,7 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
 
 
 @admin.register(OutboxEvent)
-class OutboxEventAdmin(ReadOnlyAdmin[OutboxEvent]):
+class OutboxEventAdmin(OperatorNamedAdmin[OutboxEvent]):
     actions = ("publish_again",)
     fields = (
         "delivery",
@@ -92,11 +110,6 @@ class OutboxEventAdmin(ReadOnlyAdmin[OutboxEvent]):
             return queryset.none(), False
         return queryset.filter(Q(operator_id=pk) | Q(event_id=pk)), False
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:
-        # The rows outlive no operator, yet hold no foreign key: the drainer must not lock or join operators.
-        name = Operator.objects.filter(pk=OuterRef("operator_id")).values("name")[:1]
-        return super().get_queryset(request).annotate(operator_name=Subquery(name))
-
     def has_publish_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("operators.change_outboxevent")
 
@@ -105,13 +118,6 @@ class OutboxEventAdmin(ReadOnlyAdmin[OutboxEvent]):
         if event.published_at:
             return badges.badge("PUBLISHED")
         return badges.badge("PARKED" if event.parked_at else "PENDING")
-
-    @admin.display(description="operator")
-    def operator_link(self, event: OutboxEvent) -> SafeString:
-        name = getattr(event, "operator_name", None) or event.operator_id
-        return format_html(
-            '<a href="{}">{}</a>', reverse("admin:operators_operator_change", args=[event.operator_id]), name
-        )
 
     @admin.display(description="created", ordering="id")
     def created(self, event: OutboxEvent) -> SafeString:

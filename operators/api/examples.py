@@ -106,10 +106,8 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "Look at: If-Match.",
             _errors("If-Match", 'One ETag in quotes, such as "7", or *.'),
         ),
-        Problem("UNAUTHENTICATED", 401, "UNAUTHENTICATED", "A valid token is needed", "The token is not valid."),
-        Problem(
-            "FORBIDDEN", 403, "FORBIDDEN", "The token does not allow this", "The token's scope does not allow this."
-        ),
+        Problem("UNAUTHENTICATED", 401, "UNAUTHENTICATED", "The caller is not known", "The token is not valid."),
+        Problem("FORBIDDEN", 403, "FORBIDDEN", "The caller may not do this", "The token's scope does not allow this."),
         Problem("NOT_FOUND", 404, "NOT_FOUND", "There is nothing here", "There is no such operator."),
         Problem(
             "DUPLICATE_OPERATOR",

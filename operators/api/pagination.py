@@ -34,8 +34,8 @@ class PageLimitPagination(BasePagination):
         view: APIView | None = None,
     ) -> list[Any]:
         problems: list[FieldProblem] = []
-        self.page = _whole_number(request, "page", default=1, high=MAX_PAGE, problems=problems)
-        self.limit = _whole_number(request, "limit", default=DEFAULT_LIMIT, high=MAX_LIMIT, problems=problems)
+        self.page = whole_number(request, "page", default=1, high=MAX_PAGE, problems=problems)
+        self.limit = whole_number(request, "limit", default=DEFAULT_LIMIT, high=MAX_LIMIT, problems=problems)
         if problems:
             raise InvalidPayload(problems)
         self.total = self.count(queryset)
@@ -117,7 +117,8 @@ def _parameter(name: str, description: str, *, default: int, high: int) -> dict[
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def _whole_number(request: Request, name: str, *, default: int, high: int, problems: list[FieldProblem]) -> int:
+def whole_number(request: Request, name: str, *, default: int, high: int, problems: list[FieldProblem]) -> int:
+    """Read a parameter from 1 to `high`; what is wrong with it goes to `problems`."""
     raw = request.query_params.get(name, "")
     if not raw:
         return default

@@ -1,10 +1,11 @@
-"""The admin API's addresses, under /v1/admin/."""
+"""The addresses of operators, under /v1/admin/ and under /v1/internal/."""
 
 from __future__ import annotations
 
 from django.urls import path
 
 from operators.api import views
+from operators.api.internal import OperatorCredentials
 
 urlpatterns = [
     path("operators", views.OperatorList.as_view(), name="operators"),
@@ -20,4 +21,7 @@ urlpatterns = [
     ),
     path("operators/<uuid:operator_id>/tps-limit", views.TpsLimit.as_view(), name="operator-tps-limit"),
     path("operators/<uuid:operator_id>/history", views.OperatorHistory.as_view(), name="operator-history"),
+]
+internal = [
+    path("operators/<uuid:operator_id>/credentials", OperatorCredentials.as_view(), name="operator-credentials"),
 ]

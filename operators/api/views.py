@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.http import HttpRequest
 from rest_framework import status
-from rest_framework.exceptions import APIException
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.serializers import ValidationError
-from rest_framework.views import APIView
 
 from operators import actions, idempotency, metrics
 from operators.actors import Actor, Source
 from operators.api import schema
+from operators.api.base import StrictView
 from operators.api.fields import StrictSerializer
 from operators.api.filters import PAGING, OperatorFilter, StrictFilterBackend, refuse_unknown
 from operators.api.preconditions import etag, expected_version, is_known
@@ -38,22 +36,8 @@ from operators.secrets import Secret
 from operators.validators import password_warnings
 
 
-class LengthRequired(APIException):
-    status_code = 411
-    default_detail = "Send Content-Length; a body without it would be taken for none."
-    default_code = "LENGTH_REQUIRED"
-
-
-class AdminView(APIView):
-    """What all views here share: who asks, and answers to OPTIONS that need no database."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
-            raise LengthRequired
-
-    def options(self, request: Request | HttpRequest, *args: Any, **kwargs: Any) -> Response:
-        return Response(status=status.HTTP_204_NO_CONTENT)
+class AdminView(StrictView):
+    """Know who asks."""
 
     @property
     def actor(self) -> Actor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from operators.models.audit import AuditAction, AuditEntry
+from operators.models.audit import AuditAction, AuditEntry, AuditObject
 from operators.models.credential import CredentialAttempt
+from operators.models.credential_read import CredentialRead, ReadResult
 from operators.models.idempotency import IdempotencyRecord
 from operators.models.legacy import LegacyRow, LegacyRun, RowOutcome
 from operators.models.operator import (
@@ -21,8 +22,10 @@ __all__ = [
     "STATUS_MOVES",
     "AuditAction",
     "AuditEntry",
+    "AuditObject",
     "BindType",
     "CredentialAttempt",
+    "CredentialRead",
     "EnforcementMode",
     "HealthState",
     "IdempotencyRecord",
@@ -32,6 +35,7 @@ __all__ = [
     "OperatorQuerySet",
     "OutboxEvent",
     "OutboxQuerySet",
+    "ReadResult",
     "RowOutcome",
     "Status",
 ]

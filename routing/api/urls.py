@@ -6,6 +6,7 @@ from django.urls import URLPattern, path
 
 from routing.api.destinations import views as destinations
 from routing.api.resolve import views as resolve
+from routing.api.roster import views as roster
 from routing.api.rules import views as rules
 from routing.api.sheets import views as sheets
 
@@ -22,5 +23,7 @@ admin: list[URLPattern] = [
     path("routes/resolve-many", resolve.RouteResolveMany.as_view(), name="route-resolve-many"),
 ]
 internal: list[URLPattern] = [
+    path("operators", roster.OperatorRoster.as_view(), name="operator-roster"),
+    path("operators/<uuid:operator_id>", roster.RosterOperator.as_view(), name="roster-operator"),
     path("routes/resolve", resolve.RouteResolveInternal.as_view(), name="route-resolve-internal"),
 ]

@@ -30,6 +30,7 @@ from routing.models import RateSheet, RateSheetProfile, RoutingRule
 from tests.bench.pages import signed_in
 from tests.bench.processes import web_process
 from tests.bench.results import Result, percentile, progress
+from tests.flushing import as_intruder
 
 LINES: Final = 100_000
 PREVIEW_SECONDS, APPLY_SECONDS, MEGABYTES, PAGE_MS = 20, 30, 500, 300
@@ -273,6 +274,7 @@ def clear(operator: Operator) -> None:
 
 def empty(operator: Operator) -> None:
     clear(operator)
-    AuditEntry.objects.filter(operator=operator).delete()
+    with as_intruder():  # the trail refuses to be shortened; the links of what follows are broken from here on
+        AuditEntry.objects.filter(operator=operator).delete()
     OutboxEvent.objects.filter(operator_id=operator.pk).delete()
     operator.delete()

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from pytest_django import Settings
 
+from deploy.dev import env_file
 from routing.models import DestinationPrefix
+from tests.servers import CALLERS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,3 +32,15 @@ def test_it_loads_the_destination_prefixes_once(tmp_path: Path) -> None:
     assert second[-1] == first[-1] == "bootstrap done"
     assert DestinationPrefix.objects.get(pk=kept.pk).version == 1
     assert not DestinationPrefix.objects.filter(prefix="+49").exists(), "this version has been loaded"
+
+
+def test_it_makes_certificates_for_development_alone(tmp_path: Path, settings: Settings) -> None:
+    bootstrap(tmp_path)
+    assert not (tmp_path / "certificates").exists()
+    settings.ENVIRONMENT = "development"
+    bootstrap(tmp_path)
+    written = env_file.read(tmp_path / "env")
+    for name in ("INTERNAL_TLS_CERT", "INTERNAL_TLS_KEY", "INTERNAL_TLS_CA"):
+        assert Path(written[name]).parent == tmp_path / "certificates"
+        assert Path(written[name]).is_file()
+    assert written["INTERNAL_CALLERS"] == CALLERS

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any, cast
 
 import pytest
 from django.apps import apps
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.test.utils import isolate_apps
 from pytest_django import Settings
 
 from config.checks import check_settings
+from config.env import assignments, networks
 from operators.checks import check_columns
+from tests.servers import CONNECTOR
 
 GOOD_KEY = "k3y-of-a-good-length-" + "0123456789abcdef" * 3
 
@@ -134,3 +138,60 @@ def columns_found(field: models.Field[Any, Any]) -> list[str]:
         model = type("Candidate", (models.Model,), {"value": field, "__module__": "operators.models"})
         config = cast("Any", type("App", (), {"get_models": lambda self, **_: [model]})())
         return [str(message.id) for message in check_columns([config])]
+
+
+@pytest.fixture
+def internal(production: Settings) -> Settings:
+    """The settings of an internal API in production in which nothing is wrong."""
+    production.LISTENER = "internal"
+    production.INTERNAL_TLS, production.INTERNAL_XFCC_PROXIES = True, ()
+    production.INTERNAL_TLS_FILES = dict.fromkeys(("INTERNAL_TLS_CERT", "INTERNAL_TLS_KEY", "INTERNAL_TLS_CA"), "/tls")
+    production.INTERNAL_CALLERS = (("smpp-connector", CONNECTOR), ("routing-engine", "dns:router.sms.svc"))
+    # It knows no tokens, and asks for none of their settings.
+    production.JWT_JWKS_URL = production.JWT_ISSUER = ""
+    return production
+
+
+def test_it_finds_nothing_in_good_settings_of_the_internal_api(internal: Settings) -> None:
+    assert ids() == []
+    internal.INTERNAL_TLS, internal.INTERNAL_XFCC_PROXIES = False, (ip_network("127.0.0.6/32"),)
+    internal.INTERNAL_TLS_FILES = dict.fromkeys(internal.INTERNAL_TLS_FILES, "")
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"INTERNAL_TLS_FILES": {"INTERNAL_TLS_CERT": "/a", "INTERNAL_TLS_KEY": "/b", "INTERNAL_TLS_CA": ""}}, "E013"),
+        ({"INTERNAL_TLS": False}, "E014"),
+        ({"INTERNAL_CALLERS": ()}, "E015"),
+        ({"INTERNAL_XFCC_PROXIES": (ip_network("0.0.0.0/0"),)}, "E016"),
+        ({"INTERNAL_XFCC_PROXIES": (ip_network("::/0"),)}, "E016"),
+        ({"INTERNAL_CALLERS": (("admin-console", CONNECTOR),)}, "E017"),
+        ({"INTERNAL_CALLERS": (("smpp-connector", CONNECTOR), ("routing-engine", CONNECTOR))}, "E018"),
+        *(
+            ({"INTERNAL_CALLERS": (("smpp-connector", wrong),)}, "E019")
+            for wrong in ("", "smpp-connector", "spiffe://ops.local", "spiffe://ops.local/*", "dns:*.svc", "dns:A.svc")
+        ),
+    ],
+)
+def test_it_finds_what_would_let_nobody_in_or_the_wrong_ones(
+    internal: Settings, changes: dict[str, Any], found: str
+) -> None:
+    for name, value in changes.items():
+        setattr(internal, name, value)
+    assert ids() == [f"config.{found}"]
+
+
+def test_it_reads_callers_and_proxies_or_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLERS", " a=spiffe://x/y | dns:z ; b=dns:w;")
+    assert assignments("CALLERS") == (("a", "spiffe://x/y"), ("a", "dns:z"), ("b", "dns:w"))
+    monkeypatch.setenv("CALLERS", "a")
+    with pytest.raises(ImproperlyConfigured, match="CALLERS must be a list of NAME=VALUE"):
+        assignments("CALLERS")
+    monkeypatch.setenv("PROXIES", "127.0.0.6, fd00::/8")
+    assert networks("PROXIES") == (ip_network("127.0.0.6/32"), ip_network("fd00::/8"))
+    for wrong in ("10.0.0.1/8", "proxy"):
+        monkeypatch.setenv("PROXIES", wrong)
+        with pytest.raises(ImproperlyConfigured, match="PROXIES must list addresses"):
+            networks("PROXIES")

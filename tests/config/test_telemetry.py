@@ -107,6 +107,24 @@ def test_it_shows_the_creation_of_an_operator_as_one_trace(api: APIClient, spans
 
 
 @pytest.mark.django_db(transaction=True)
+def test_it_shows_the_reading_of_a_password_as_one_trace(spans: InMemorySpanExporter) -> None:
+    from operators.models import CredentialRead
+    from tests.config.peers import connector
+    from tests.factories import make_operator
+
+    operator = make_operator(password="canary-8")
+    spans.clear()
+    assert connector().get(f"/v1/internal/operators/{operator.pk}/credentials").json()["password"] == "canary-8"
+    seen = by_name(spans)
+    read, vault = seen["ops.internal.getCredentials"], seen["ops.vault.readCredentials"]
+    assert dict(read.attributes or {}) == {"ops.operator_id": str(operator.pk), "ops.action": "read_credentials"}
+    assert dict(vault.attributes or {}) == {"vault.path": f"secret/ops/operators/{operator.pk}/credentials"}
+    assert parent(vault) == context(read).span_id
+    assert CredentialRead.objects.get().trace_id == format(context(read).trace_id, "032x")
+    assert "canary" not in "".join(span.to_json() for span in spans.get_finished_spans())
+
+
+@pytest.mark.django_db(transaction=True)
 def test_it_carries_the_trace_into_the_outbox_and_the_audit_trail(api: APIClient) -> None:
     from operators.models import AuditEntry, OutboxEvent
     from tests.factories import make_operator

@@ -27,6 +27,7 @@ from deploy.dev.ports import LOOPBACK, is_free, preferred_port
 from deploy.dev.postgres import remove_home
 from deploy.dev.process import ServerError, command_line
 from deploy.dev.processes import Ended, Processes, Service
+from deploy.dev.run import VAULT_TOKENS, services
 from deploy.dev.server import Server
 from deploy.dev.stack import PROJECT, Stack
 from tests.servers import TestServers
@@ -201,6 +202,15 @@ def test_the_preferred_port_moves_up_when_it_is_taken() -> None:
     with _listener(0) as port:
         assert not is_free(port)
         assert preferred_port(port) > port
+
+
+def test_each_process_is_given_its_own_vault_token_alone() -> None:
+    environs = {service.name: service.environ for service in services(3020, 3021)}
+    kept = {name: {variable for variable in VAULT_TOKENS if variable not in environs[name]} for name in environs}
+    assert kept == {"web": {"VAULT_ADMIN_TOKEN"}, "internal": {"VAULT_INTERNAL_TOKEN"}, "drain": set(), "ingest": set()}
+    assert {
+        environs[name][variable] for name in environs for variable in VAULT_TOKENS if variable not in kept[name]
+    } == {""}
 
 
 def test_services_that_ignore_the_request_to_stop_are_killed(

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from nats.errors import Error as NatsError
 
+from config.devcerts import ensure_dev_certificates
 from config.devkeys import ensure_dev_keys
 from config.groups import ensure_groups
 from health.streams import TOPOLOGY as HEALTH_TOPOLOGY
@@ -67,7 +68,13 @@ class Command(BaseCommand):
         key, key_set = ensure_dev_keys(env_file.parent / "keys")
         local_env.update(
             env_file,
-            {**tokens, "JWT_DEV_KEY_PATH": str(key), "JWT_JWKS_PATH": str(key_set), "JWT_ISSUER": "development"},
+            {
+                **tokens,
+                "JWT_DEV_KEY_PATH": str(key),
+                "JWT_JWKS_PATH": str(key_set),
+                "JWT_ISSUER": "development",
+                **ensure_dev_certificates(env_file.parent / "certificates"),
+            },
         )
         users = get_user_model()
         if users.objects.filter(is_superuser=True).exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from operators.api.peers import InternalView, Service
 from operators.api.views import AdminView, read
 from routing import decisions
 from routing.api.resolve import schema
@@ -27,8 +28,8 @@ class RouteResolve(AdminView):
         return answered(request)
 
 
-class RouteResolveInternal(AdminView):
-    """The same for routing-engine; behind the admin API's tokens until the internal listener exists."""
+class RouteResolveInternal(InternalView):
+    callers = frozenset({Service.ROUTING_ENGINE})
 
     @schema.resolve_internal
     def get(self, request: Request) -> Response:

@@ -26,6 +26,7 @@ from health.sender import sender
 from operators.actions import delete_operator
 from operators.models import Operator
 from operators.wire import rfc3339
+from tests.config.peers import InternalClient, connector, router
 from tests.factories import ALICE, make_operator
 from tests.health.api.cast import INTAKE, post, report
 from tests.operators.api.cast import address, errors, refused
@@ -51,6 +52,11 @@ def _hang_up() -> Iterator[None]:
 
 
 @pytest.fixture
+def peer() -> APIClient:
+    return connector()
+
+
+@pytest.fixture
 def operator() -> Operator:
     return make_operator()
 
@@ -65,9 +71,9 @@ def dead_letters() -> list[tuple[str, str]]:
     return [(letter.headers["Ops-Dead-Reason"], letter.headers["Ops-Dead-Field"]) for letter in letters]
 
 
-def test_it_stores_a_report_as_its_connector_would(api: APIClient, operator: Operator) -> None:
+def test_it_stores_a_report_as_its_connector_would(peer: APIClient, operator: Operator) -> None:
     body = json.dumps(report(operator, firmware="of a newer connector")).encode()
-    answer = post(api, body)
+    answer = post(peer, body)
     assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "rejected": []})
     [message] = stored()
     assert (message.subject, message.raw) == (f"smpp.health.{operator.pk}", body), "byte for byte"
@@ -75,22 +81,22 @@ def test_it_stores_a_report_as_its_connector_would(api: APIClient, operator: Ope
     assert message.headers["Content-Type"] == "application/json"
 
 
-def test_it_passes_on_the_trace_of_the_request(api: APIClient, operator: Operator) -> None:
+def test_it_passes_on_the_trace_of_the_request(peer: APIClient, operator: Operator) -> None:
     with trace.get_tracer("tests").start_as_current_span("connector") as parent:
         trace_id = format(parent.get_span_context().trace_id, "032x")
-        post(api, report(operator), HTTP_TRACEPARENT=f"00-{trace_id}-{'1' * 16}-01")
+        post(peer, report(operator), HTTP_TRACEPARENT=f"00-{trace_id}-{'1' * 16}-01")
     [message] = stored()
     assert message.headers["traceparent"].split("-")[1] == trace_id
 
 
-def test_it_stores_a_repeated_report_once(api: APIClient, operator: Operator) -> None:
+def test_it_stores_a_repeated_report_once(peer: APIClient, operator: Operator) -> None:
     body = [report(operator), report(operator)]
     for _ in range(3):
-        assert post(api, body).json() == {"accepted": 2, "rejected": []}
+        assert post(peer, body).json() == {"accepted": 2, "rejected": []}
     assert len(stored()) == 2
 
 
-def test_it_takes_the_good_ones_of_a_batch_and_lists_the_others(api: APIClient, operator: Operator) -> None:
+def test_it_takes_the_good_ones_of_a_batch_and_lists_the_others(peer: APIClient, operator: Operator) -> None:
     gone = make_operator()
     delete_operator(actor=ALICE, operator_id=gone.pk)
     good = [report(operator), report(operator)]
@@ -100,7 +106,7 @@ def test_it_takes_the_good_ones_of_a_batch_and_lists_the_others(api: APIClient, 
     nobody, deleted = report(uuid4()), report(gone)
     before = {name: metrics.dead.labels(name)._value.get() for name in ("UNKNOWN_OPERATOR", "INVALID_FIELD", "FUTURE")}
 
-    answer = post(api, [no_rate, good[0], nobody, ahead, deleted, good[1], 7, {"eventId": "?"}])
+    answer = post(peer, [no_rate, good[0], nobody, ahead, deleted, good[1], 7, {"eventId": "?"}])
 
     assert answer.status_code == 202
     receipt = answer.json()
@@ -144,9 +150,9 @@ def test_it_takes_the_good_ones_of_a_batch_and_lists_the_others(api: APIClient, 
     ],
 )
 def test_it_refuses_a_single_report_by_its_field(
-    api: APIClient, operator: Operator, wrong: dict[str, Any], field: str, reason: str
+    peer: APIClient, operator: Operator, wrong: dict[str, Any], field: str, reason: str
 ) -> None:
-    assert set(errors(post(api, report(operator, **wrong)))) == {field}
+    assert set(errors(post(peer, report(operator, **wrong)))) == {field}
     assert dead_letters() == [(reason, field)]
 
 
@@ -168,8 +174,8 @@ def test_it_refuses_a_single_report_by_its_field(
         pytest.param(b"null", "INVALID_FIELD", id="null"),
     ],
 )
-def test_it_refuses_a_body_that_is_no_report(api: APIClient, body: bytes, reason: str) -> None:
-    answer = post(api, body)
+def test_it_refuses_a_body_that_is_no_report(peer: APIClient, body: bytes, reason: str) -> None:
+    answer = post(peer, body)
     if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         refused(answer, status=413, code="PAYLOAD_TOO_LARGE")
     else:
@@ -177,67 +183,65 @@ def test_it_refuses_a_body_that_is_no_report(api: APIClient, body: bytes, reason
     assert [letter[0] for letter in dead_letters()] == [reason]
 
 
-def test_it_sets_aside_what_is_wrong_inside_an_item(api: APIClient, operator: Operator) -> None:
+def test_it_sets_aside_what_is_wrong_inside_an_item(peer: APIClient, operator: Operator) -> None:
     good = json.dumps(report(operator)).encode()
     twice = good[:-1] + b', "errorRate": 0}'
     foreign = good.replace(b"smpp-connector-1", b"\xff\xfe")
     huge = good[:-1] + b', "x": "' + b"x" * 70_000 + b'"}'
-    answer = post(api, b"[" + b",".join([twice, foreign, huge, good]) + b"]")
+    answer = post(peer, b"[" + b",".join([twice, foreign, huge, good]) + b"]")
     assert answer.status_code == 202, answer.content
     assert answer.json()["accepted"] == 1
     assert [reason for reason, _ in dead_letters()] == ["INVALID_FIELD", "NOT_UTF8", "TOO_LARGE"]
 
 
-def test_it_refuses_batches_that_are_empty_too_long_or_all_wrong(api: APIClient, operator: Operator) -> None:
+def test_it_refuses_batches_that_are_empty_too_long_or_all_wrong(peer: APIClient, operator: Operator) -> None:
     for body in ([], [report(operator)] * (MAX_BATCH + 1)):
-        assert errors(post(api, body)) == {"body": "A batch has 1 to 1000 reports."}
+        assert errors(post(peer, body)) == {"body": "A batch has 1 to 1000 reports."}
     assert stored() == []
     wrong = [report(operator, errorRate=2), report(uuid4()), 5]
-    assert set(errors(post(api, wrong))) == {"[0].errorRate", "[1].operatorId", "[2]"}
+    assert set(errors(post(peer, wrong))) == {"[0].errorRate", "[1].operatorId", "[2]"}
     assert len(dead_letters()) == 3
 
 
-def test_it_refuses_what_is_no_json_request(api: APIClient, operator: Operator) -> None:
+def test_it_refuses_what_is_no_json_request(peer: APIClient, operator: Operator) -> None:
     raw = json.dumps(report(operator))
     for content_type in ("text/plain", "application/json; charset=latin-1"):
-        refused(api.post(INTAKE, raw, content_type=content_type), status=415, code="UNSUPPORTED_MEDIA_TYPE")
-    assert set(errors(api.post(f"{INTAKE}?dryRun=true", raw, content_type="application/json"))) == {"dryRun"}
-    refused(api.get(INTAKE), status=405, code="METHOD_NOT_ALLOWED")
+        refused(peer.post(INTAKE, raw, content_type=content_type), status=415, code="UNSUPPORTED_MEDIA_TYPE")
+    assert set(errors(peer.post(f"{INTAKE}?dryRun=true", raw, content_type="application/json"))) == {"dryRun"}
+    refused(peer.get(INTAKE), status=405, code="METHOD_NOT_ALLOWED")
     assert stored() == []
 
 
-def test_it_is_closed_to_strangers_and_readers(token: Any, operator: Operator) -> None:
-    client = APIClient()
-    refused(post(client, report(operator)), status=401, code="UNAUTHENTICATED")
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token(scope='ops:read')}")
-    refused(post(client, report(operator)), status=403, code="FORBIDDEN")
+def test_it_is_closed_to_strangers_and_to_routing(operator: Operator) -> None:
+    refused(post(InternalClient(), report(operator)), status=401, code="UNAUTHENTICATED")
+    refused(post(router(), report(operator)), status=403, code="FORBIDDEN")
     assert stored() == []
 
 
 def test_it_takes_a_thousand_at_once_with_one_query(
-    api: APIClient, operator: Operator, django_assert_num_queries: DjangoAssertNumQueries
+    peer: APIClient, operator: Operator, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     others = [operator, make_operator()]
     body = [report(others[number % 2]) for number in range(MAX_BATCH)]
     with django_assert_num_queries(1):
-        answer = post(api, body)
+        answer = post(peer, body)
     while answer.status_code == 503:  # a disk may take its time; to send all of it again is harmless
-        answer = post(api, body)
+        answer = post(peer, body)
     assert answer.json() == {"accepted": MAX_BATCH, "rejected": []}
     assert [message.body["eventId"] for message in stored()] == [each["eventId"] for each in body], "in their order"
 
 
 def test_it_says_what_is_not_stored_while_the_broker_is_away(
-    api: APIClient, operator: Operator, nats_server: Nats
+    peer: APIClient, operator: Operator, nats_server: Nats
 ) -> None:
     body = [report(operator), {"no": "report"}, report(operator)]
-    assert post(api, report(operator)).status_code == 202
+    assert post(peer, report(operator)).status_code == 202
     dead_before = metrics.reports.labels("dead")._value.get()
     nats_server.stop()
     try:
         for _ in range(2):
             began = time.monotonic()
-            answer = post(api, body)
+            answer = post(peer, body)
             assert time.monotonic() - began < BOUNDED
             refused(answer, status=503, code="BROKER_UNAVAILABLE")
             assert answer["Retry-After"] == "2"
@@ -246,54 +250,52 @@ def test_it_says_what_is_not_stored_while_the_broker_is_away(
                 {"index": 0, "eventId": body[0]["eventId"]},
                 {"index": 2, "eventId": body[2]["eventId"]},
             ]
-        refused(post(api, b""), status=503, code="BROKER_UNAVAILABLE")
-        refused(post(api, b"x" * 1_100_000), status=413, code="PAYLOAD_TOO_LARGE")
+        refused(post(peer, b""), status=503, code="BROKER_UNAVAILABLE")
+        refused(post(peer, b"x" * 1_100_000), status=413, code="PAYLOAD_TOO_LARGE")
         assert metrics.reports.labels("dead")._value.get() == dead_before, "counted when it is kept, not before"
     finally:
         nats_server.start()
     deadline = time.monotonic() + 10
-    while (answer := post(api, body)).status_code == 503:
+    while (answer := post(peer, body)).status_code == 503:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert (answer.status_code, answer.json()["accepted"]) == (202, 2)
     assert metrics.reports.labels("dead")._value.get() == dead_before + 1
 
 
-def test_it_connects_as_soon_as_there_is_a_broker(api: APIClient, operator: Operator, nats_server: Nats) -> None:
+def test_it_connects_as_soon_as_there_is_a_broker(peer: APIClient, operator: Operator, nats_server: Nats) -> None:
     sender.close()
     nats_server.stop()
     try:
         began = time.monotonic()
-        refused(post(api, report(operator)), status=503, code="BROKER_UNAVAILABLE")
+        refused(post(peer, report(operator)), status=503, code="BROKER_UNAVAILABLE")
         assert time.monotonic() - began < BOUNDED
     finally:
         nats_server.start()
-    assert post(api, report(operator)).status_code == 202
+    assert post(peer, report(operator)).status_code == 202
 
 
-def test_it_gives_up_on_a_broker_that_is_frozen(api: APIClient, operator: Operator, nats_server: Nats) -> None:
-    assert post(api, report(operator)).status_code == 202
+def test_it_gives_up_on_a_broker_that_is_frozen(peer: APIClient, operator: Operator, nats_server: Nats) -> None:
+    assert post(peer, report(operator)).status_code == 202
     nats_server.pause()
     try:
         began = time.monotonic()
-        refused(post(api, report(operator)), status=503, code="BROKER_UNAVAILABLE")
+        refused(post(peer, report(operator)), status=503, code="BROKER_UNAVAILABLE")
         assert time.monotonic() - began < BOUNDED
     finally:
         nats_server.resume()
-    assert post(api, report(operator)).status_code == 202
+    assert post(peer, report(operator)).status_code == 202
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_serves_many_threads_over_one_connection(token: Any) -> None:
+def test_it_serves_many_threads_over_one_connection() -> None:
     operator = make_operator()
     sender.close()
     together = threading.Barrier(12)
     answers: list[int] = []
-    bearer = f"Bearer {token()}"
 
     def work() -> None:
-        client = APIClient()
-        client.credentials(HTTP_AUTHORIZATION=bearer)
+        client = connector()
         together.wait(10)
         batches = [[report(operator) for _ in range(20)] for _ in range(5)]
         answers.extend(post(client, batch).status_code for batch in batches)
@@ -309,10 +311,10 @@ def test_it_serves_many_threads_over_one_connection(token: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_moves_the_state_by_the_same_way_as_the_stream(api: APIClient) -> None:
+def test_it_moves_the_state_by_the_same_way_as_the_stream(api: APIClient, peer: APIClient) -> None:
     operator = make_operator()
     body = report(operator, errorRate=0.03)
-    assert post(api, body).status_code == 202
+    assert post(peer, body).status_code == 202
     call_command("ingest_health", once=True)
     shown = api.get(address(operator, "/health/status")).json()
     assert (shown["state"], shown["reason"], shown["errorRate"]) == ("HEALTHY", "BOUND", 0.03)

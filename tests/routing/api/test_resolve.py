@@ -10,6 +10,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from operators.models import HealthState, Operator
+from tests.config.peers import router
 from tests.routing.cast import make_carrier, make_rule
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,7 +45,8 @@ def carriers() -> dict[str, Operator]:
 def test_it_names_the_operators_in_the_order_in_which_to_try(
     api: APIClient, carriers: dict[str, Operator], address: str
 ) -> None:
-    body = api.get(address, {"to": NUMBER}).json()
+    client = router() if address == INTERNAL else api
+    body = client.get(address, {"to": NUMBER}).json()
 
     assert (body["to"], body["outcome"], body["strategy"], body["currency"]) == (NUMBER, "ROUTED", "PRIORITY", None)
     assert names(body) == ["Longest", "Dear", "Cheap"]

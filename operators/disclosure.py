@@ -1,0 +1,106 @@
+"""Hand out what a connector needs to bind, the password among it: counted, traced and written down."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from operators import metrics
+from operators.audit import record_credential_read
+from operators.credentials import FIELD
+from operators.errors import OperatorNotFound, VaultUnavailable
+from operators.models import Operator, ReadResult
+from operators.secrets import Secret
+from operators.tracing import span
+from operators.transport import deadline
+from operators.vault import SecretMissing
+
+logger = logging.getLogger(__name__)
+
+COLUMNS: Final = (
+    *("id", "host", "port", "system_id", "bind_type", "use_tls", "max_tps", "burst_multiplier", "enforcement_mode"),
+    *("version", "credential_version", "backup_operator_id"),
+)
+# As text: for the query builder to make it anew each time costs more than all the rest of a read but Vault's part.
+_ROW: Final = f"SELECT {', '.join(COLUMNS)} FROM {Operator._meta.db_table} WHERE id = %s AND deleted_at IS NULL"  # noqa: S608
+# Below the 3 s that callers are promised, so that there is time left to write the audit row.
+LONGEST: Final = 2.5
+
+
+class CredentialMissing(VaultUnavailable):
+    """The row names a version that Vault has not, or no longer.
+
+    Not 404: to a connector that says that the operator is gone. The fault is on our side, and ends with a new password.
+    """
+
+    retry_after = 60
+
+    def __init__(self) -> None:
+        super().__init__("The credential store does not have this operator's password; staff have to set it anew.")
+
+
+@dataclass(frozen=True)
+class BindCredentials:
+    """One operator as its row named it at one moment, and the password of exactly that version."""
+
+    operator: Operator
+    password: Secret
+
+
+def disclose_credentials(*, operator_id: UUID, caller: str, identity: str) -> BindCredentials:
+    """Read the row, ask Vault for the version that it names, and write down who asked; nothing inside a transaction.
+
+    Operators of every status have credentials to give: a bind is tried before activation, and suspension keeps it up.
+    Raises OperatorNotFound, VaultUnavailable within LONGEST seconds, or the database's error when the audit row cannot
+    be written: then no password leaves.
+    """
+
+    def record(version: int | None, result: ReadResult) -> None:
+        record_credential_read(
+            operator_id=operator_id,
+            credential_version=version,
+            caller=caller,
+            identity=identity,
+            result=result,
+            at=timezone.now(),
+        )
+
+    with span("ops.internal.getCredentials", operator_id=operator_id, action="read_credentials"):
+        operator = _find(operator_id)
+        if operator is None:
+            metrics.credentials_read.labels(ReadResult.NOT_FOUND).inc()
+            record(None, ReadResult.NOT_FOUND)
+            raise OperatorNotFound
+        version = operator.credential_version
+        try:
+            with deadline(LONGEST):
+                password = Secret(FIELD.read(operator))
+        except SecretMissing:
+            record(version, ReadResult.NOT_FOUND)
+            raise _why_missing(operator) from None
+        except VaultUnavailable:
+            record(version, ReadResult.VAULT_ERROR)
+            raise
+        record(version, ReadResult.OK)
+        return BindCredentials(operator, password)
+
+
+def _find(operator_id: UUID) -> Operator | None:
+    """Read one that is not deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ROW, [operator_id])
+        row = cursor.fetchone()
+    return Operator.from_db(connection.alias, COLUMNS, row) if row else None
+
+
+def _why_missing(operator: Operator) -> Exception:
+    """Tell an operator that was deleted since its row was read from one whose password is lost."""
+    if _find(operator.pk) is None:
+        return OperatorNotFound()
+    logger.error("the password that an operator names is not in Vault", extra={"operatorId": str(operator.pk)})
+    return CredentialMissing()

@@ -1,0 +1,1 @@
+"""All operators with their rules, for consumers that start cold."""

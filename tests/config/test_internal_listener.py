@@ -1,0 +1,303 @@
+"""Real handshakes with the real server: who gets in, and what happens when certificates are replaced."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from django.conf import settings
+
+from config.devcerts import Authority, Pair
+from tests.config.listener import HOST, Listener, Mount, running
+from tests.servers import CONNECTOR, ROUTER
+
+RESOLVE = "/v1/internal/routes/resolve?to=%2B447700900123"
+LIVE = "/health/live"
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority.create("Tests CA")
+
+
+@pytest.fixture
+def mount(tmp_path: Path, authority: Authority) -> Mount:
+    mount = Mount(tmp_path)
+    mount.put(server_pair(authority), authority)
+    return mount
+
+
+@pytest.fixture
+def listener(process_env: dict[str, str], mount: Mount) -> Iterator[Listener]:
+    with running(environ_of(process_env, mount), mount.home) as found:
+        yield found
+
+
+def environ_of(environ: dict[str, str], mount: Mount) -> dict[str, str]:
+    return {
+        **environ,
+        "INTERNAL_TLS_CERT": str(mount.path("tls.crt")),
+        "INTERNAL_TLS_KEY": str(mount.path("tls.key")),
+        "INTERNAL_TLS_CA": str(mount.path("ca.crt")),
+    }
+
+
+def server_pair(authority: Authority) -> Pair:
+    return authority.issue("localhost", hosts=["localhost"], addresses=[HOST], is_server=True)
+
+
+def ask(listener: Listener, context: ssl.SSLContext, address: str = RESOLVE, **headers: str) -> tuple[int, Any]:
+    connection = listener.connect(context)
+    try:
+        connection.request("GET", address, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def served(listener: Listener, context: ssl.SSLContext) -> str:
+    """The serial number that the server shows to a new connection."""
+    plain = socket.create_connection((HOST, listener.port), timeout=30)
+    with context.wrap_socket(plain, server_hostname=HOST) as secured:
+        certificate = secured.getpeercert()
+    assert certificate
+    return str(certificate["serialNumber"])
+
+
+def serial(pair: Pair) -> str:
+    text = f"{pair.certificate.serial_number:X}"
+    return text if len(text) % 2 == 0 else f"0{text}"
+
+
+def test_it_lets_in_the_right_service_and_names_it_in_its_log(listener: Listener, authority: Authority) -> None:
+    context = listener.context(authority, authority.issue("router", uris=[ROUTER]))
+    status, body = ask(listener, context)
+    assert (status, body["outcome"]) == (200, "NO_ROUTE")
+    assert ask(listener, context, LIVE) == (200, {"status": "ok"})
+    assert ask(listener, context, "/health/ready")[1]["checks"].keys() == {"database", "migrations", "vault"}
+    [line] = [line for line in listener.lines("request") if line["status"] == 200]
+    assert (line["process"], line["caller"], line["identity"]) == ("internal", "routing-engine", ROUTER)
+    assert line["traceId"]
+
+    listener.process.send_signal(signal.SIGTERM)
+    assert listener.process.wait(25) == 0
+
+
+def test_it_turns_away_everybody_else(listener: Listener, authority: Authority) -> None:
+    now = datetime.now(UTC)
+    foreign = Authority.create("Foreign CA")
+    namesake = Authority.create("Tests CA")
+    at_the_door = {
+        "no certificate": None,
+        "expired": authority.issue("router", uris=[ROUTER], valid=(now - 2 * HOUR, now - HOUR)),
+        "not valid yet": authority.issue("router", uris=[ROUTER], valid=(now + HOUR, now + 2 * HOUR)),
+        "another authority": foreign.issue("router", uris=[ROUTER]),
+        "another authority of the same name": namesake.issue("router", uris=[ROUTER]),
+        "a server's certificate": authority.issue("router", uris=[ROUTER], is_server=True),
+    }
+    for name, pair in at_the_door.items():
+        with pytest.raises((ssl.SSLError, ConnectionError)) as raised:
+            ask(listener, listener.context(authority, pair))
+        assert isinstance(raised.value, ssl.SSLError), f"{name}: it hears why, by an alert"
+    assert listener.counted('ops_internal_refused_total{reason="handshake"}') == len(at_the_door)
+    reasons = [line["reason"] for line in listener.lines("internal handshake refused")]
+    assert reasons.count("certificate has expired") == 1
+    assert reasons.count("certificate is not yet valid") == 1
+
+    inside = {
+        "another service": ([CONNECTOR], [], 403),
+        "no name": ([], [], 401),
+        "two ids": ([ROUTER, CONNECTOR], [], 401),
+        "twice the id": ([ROUTER, ROUTER], [], 401),
+        "a DNS name that nobody has": ([], ["routing-engine"], 403),
+        "prefix": ([ROUTER[:-1]], [], 403),
+        "suffix": ([f"{ROUTER}2"], [], 403),
+        "trust domain": ([ROUTER.replace("ops.local", "evil.local")], [], 403),
+        "upper case": ([ROUTER.replace("routing-engine", "ROUTING-ENGINE")], [], 403),
+    }
+    for name, (uris, hosts, expected) in inside.items():
+        # The common name lies, and so does a header.
+        pair = authority.issue(ROUTER[:60], uris=uris, hosts=hosts)
+        headers = {"X-Forwarded-Client-Cert": f"URI={ROUTER}"}
+        status, body = ask(listener, listener.context(authority, pair), **headers)
+        assert (name, status, body["status"]) == (name, expected, expected)
+        assert "ops.local" not in json.dumps(body)
+
+
+def test_it_speaks_tls_1_2_and_1_3_and_never_resumes(listener: Listener, authority: Authority) -> None:
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = listener.context(authority, authority.issue("router", uris=[ROUTER]))
+        context.minimum_version = context.maximum_version = version
+        assert ask(listener, context)[0] == 200
+    context = listener.context(authority, authority.issue("router", uris=[ROUTER]))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        ask(listener, context)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"http://{HOST}:{listener.port}{LIVE}", timeout=5)
+
+
+def test_it_serves_new_certificates_without_failing_a_request(
+    listener: Listener, mount: Mount, authority: Authority
+) -> None:
+    """Callers on kept connections and callers on new ones, while server pair and bundle are swapped again and again."""
+    successor = Authority.create("Tests CA, next")
+    router, next_router = (each.issue("router", uris=[ROUTER]) for each in (authority, successor))
+    stop = threading.Event()
+    answers: list[int] = []
+
+    def trusting_both(pair: Pair) -> ssl.SSLContext:
+        context = listener.context(authority, pair)
+        context.load_verify_locations(cadata=successor.pair.certificate_pem.decode())
+        return context
+
+    kept_context, new_context = trusting_both(router), trusting_both(router)
+    newer_context = trusting_both(next_router)
+
+    def keep_asking() -> None:
+        connection = listener.connect(kept_context)
+        while not stop.is_set():
+            connection.request("GET", RESOLVE)
+            answer = connection.getresponse()
+            answer.read()
+            answers.append(answer.status)
+        connection.close()
+
+    def ask_anew() -> None:
+        while not stop.is_set():
+            answers.append(ask(listener, new_context)[0])
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(work) for work in (keep_asking, keep_asking, ask_anew, ask_anew)]
+        while len(answers) < 20 and not any(job.done() for job in jobs):
+            time.sleep(0.05)
+        for authorities in ((authority,), (authority, successor), (authority, successor)):
+            for signer in (authority, successor):
+                pair = server_pair(signer)
+                mount.put(pair, *authorities)
+                assert served(listener, new_context) == serial(pair), "a new connection sees the new certificate"
+                time.sleep(0.3)
+        assert ask(listener, newer_context)[0] == 200, "while both authorities stand in the bundle"
+        seen = len(answers)
+        while len(answers) < seen + 20 and not any(job.done() for job in jobs):
+            time.sleep(0.05)
+        stop.set()
+        for job in jobs:
+            job.result()
+    assert set(answers) == {200}
+
+    mount.put(server_pair(successor), successor)
+    assert ask(listener, newer_context)[0] == 200
+    with pytest.raises(ssl.SSLError):
+        ask(listener, new_context)
+    assert listener.process.poll() is None
+
+
+def test_it_ends_connections_of_an_authority_that_is_gone(
+    listener: Listener, mount: Mount, authority: Authority
+) -> None:
+    connection = listener.connect(listener.context(authority, authority.issue("router", uris=[ROUTER])))
+    headers = []
+    for turn in range(3):
+        if turn == 1:
+            mount.put(server_pair(authority), Authority.create("Tests CA, next"))
+        connection.request("GET", RESOLVE)
+        answer = connection.getresponse()
+        answer.read()
+        headers.append((answer.status, answer.headers["Connection"]))
+        if answer.will_close:
+            break
+    assert headers == [(200, "keep-alive"), (200, "close")]
+
+
+@pytest.mark.parametrize("broken", ["half a certificate", "another key", "no authorities", "nothing"])
+def test_it_keeps_what_it_has_while_the_new_files_are_broken(
+    listener: Listener, mount: Mount, authority: Authority, broken: str
+) -> None:
+    context = listener.context(authority, authority.issue("router", uris=[ROUTER]))
+    assert ask(listener, context)[0] == 200
+    pair, other = server_pair(authority), server_pair(authority)
+    old = served(listener, context)
+    match broken:
+        case "half a certificate":
+            mount.path("tls.crt").write_bytes(pair.certificate_pem[:300])
+        case "another key":
+            mount.path("tls.key").write_bytes(other.key_pem)
+        case "no authorities":
+            mount.path("ca.crt").write_bytes(b"")
+        case _:
+            for name in ("tls.crt", "tls.key", "ca.crt"):
+                mount.path(name).unlink()
+    for _ in range(10):
+        assert ask(listener, context)[0] == 200
+    assert served(listener, context) == old
+    warnings = listener.lines("internal TLS files unusable, what was read before stays in force")
+    assert 1 <= len(warnings) <= 2, "one for each worker, however many connections come"
+
+    mount.put(pair, authority)
+    assert served(listener, context) == serial(pair)
+
+
+def test_it_is_not_delayed_by_callers_that_stall(
+    process_env: dict[str, str], mount: Mount, authority: Authority
+) -> None:
+    """Far more of them than threads: silent ones, ones in the middle of the handshake, ones that send bytes slowly."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing).do_handshake()
+    hello = outgoing.read()
+    with running(environ_of(process_env, mount), mount.home, workers=1, threads=2) as listener, ExitStack() as stack:
+        good = listener.context(authority, authority.issue("router", uris=[ROUTER]))
+        assert ask(listener, good)[0] == 200
+        stalled = []
+        for sent in (b"", hello[:1], hello[:20], hello, hello[:-1]) * 4:
+            plain = stack.enter_context(socket.create_connection((HOST, listener.port), timeout=5))
+            plain.sendall(sent)
+            stalled.append(plain)
+        # And one that is known, but sends no request.
+        idle = stack.enter_context(socket.create_connection((HOST, listener.port), timeout=5))
+        stack.enter_context(good.wrap_socket(idle, server_hostname=HOST))
+        for _ in range(10):
+            began = time.monotonic()
+            assert ask(listener, good)[0] == 200
+            assert time.monotonic() - began < 1
+        # A byte from time to time does not keep a handshake alive beyond its bound.
+        slow = stalled[1]
+        with pytest.raises(ConnectionError):
+            for byte in hello[1:40]:
+                time.sleep(0.3)
+                slow.sendall(bytes([byte]))
+        assert listener.counted('ops_internal_refused_total{reason="handshake"}') == 1
+
+
+def test_it_does_not_start_without_certificates(process_env: dict[str, str], mount: Mount) -> None:
+    for changes in ({"INTERNAL_TLS_CA": ""}, {"INTERNAL_TLS_KEY": "/nowhere"}, {"INTERNAL_TLS_CA": str(mount.home)}):
+        done = subprocess.run(
+            [sys.executable, "-m", "gunicorn", "config.internal_wsgi", "-c", "config/internal_gunicorn.py"],
+            cwd=settings.BASE_DIR,
+            env={**environ_of(process_env, mount), **changes, "HOST": HOST, "INTERNAL_PORT": "0"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode != 0
