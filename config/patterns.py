@@ -35,6 +35,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "currency": "[A-Z]{3}",
     "country": "[A-Z]{2}",
     "rates": f"{_RATE}(,{_RATE})*",
+    "effectiveFrom": "[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2}))?",
     "to": "[+ ][1-9][0-9]{3,14}",
     "down": f"{_UUID}(,{_UUID})*",
 }
