@@ -35,6 +35,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "currency": "[A-Z]{3}",
     "country": "[A-Z]{2}",
     "rates": f"{_RATE}(,{_RATE})*",
+    "effectiveFrom": "[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2}))?",
     "to": "[+ ][1-9][0-9]{3,14}",
     "down": f"{_UUID}(,{_UUID})*",
 }
@@ -49,6 +50,8 @@ def add_patterns(document: dict[str, Any]) -> None:
             for field, facts in FIELDS.items():
                 if field in schema.get("properties", {}):
                     schema["properties"][field] |= _optional(facts) if field in MAY_BE_EMPTY.get(name, ()) else facts
+            if "reason" in schema.get("required", ()):
+                schema["properties"]["reason"] |= {"minLength": 1, "pattern": r"\S"}
     for item in document["paths"].values():
         for operation in item.values():
             for parameter in operation.get("parameters", ()):

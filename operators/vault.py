@@ -216,7 +216,7 @@ class VaultClient:
                 is_sent = True
                 found = self._ask(call, seen, writes=writes)
         except Exception as error:  # of whatever kind: its frames hold the value
-            failure = self._failure(error, may_be_done=writes and is_sent)
+            failure = self._failure(error, is_sent=is_sent, writes=writes)
         else:
             self._breaker.succeeded()
             return found
@@ -251,17 +251,17 @@ class VaultClient:
             return False
         return True
 
-    def _failure(self, error: Exception, *, may_be_done: bool) -> Exception:
+    def _failure(self, error: Exception, *, is_sent: bool, writes: bool) -> Exception:
         """Say in our words what went wrong, and tell the breaker whether Vault is to blame."""
         if isinstance(error, LoginPaused):
             return meaning(error.reason, may_be_done=False)[0]
-        failure, is_ill = meaning(error, may_be_done=may_be_done)
+        failure, is_ill = meaning(error, may_be_done=writes and is_sent)
         if is_ill:
             self._breaker.failed()
             logger.warning("Vault failed: %s", failure, extra={"errorType": type(error).__name__, "role": self._role})
         elif isinstance(error, Refused):
             self._breaker.succeeded()  # it answered, and in order
-            if error.status in (401, 403):
+            if is_sent and error.status in (401, 403):  # a refused login has been counted
                 metrics.vault_auth.labels("denied" if error.is_denied else "error").inc()
             if error.is_denied:
                 logger.error("Vault's policy forbids what this process does", extra={"role": self._role})

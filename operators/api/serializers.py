@@ -40,7 +40,7 @@ def validate_is_live(operator_id: UUID) -> None:
 class TpsLimitSerializer(StrictSerializer):
     """How fast we may send."""
 
-    maxTps = WholeNumberField(source="max_tps", min_value=1, help_text="Messages per second.")
+    maxTps = WholeNumberField(source="max_tps", min_value=1, max_value=2_147_483_647, help_text="Messages per second.")
     burstMultiplier = NumberField(
         source="burst_multiplier", required=False, help_text="At least 1.00, two decimals; 1.50 unless given."
     )

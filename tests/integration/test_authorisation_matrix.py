@@ -120,9 +120,9 @@ def api_routes() -> list[str]:
 
 
 def ask(method: str, path: str, headers: Mapping[str, Any]) -> Any:
-    body = {} if method in READS | {"TRACE"} else {"data": "{}", "content_type": "application/json"}
+    body = "" if method in READS | {"TRACE"} else "{}"
     BROWSER.cookies.clear()
-    return BROWSER.generic(method, path, **body, **headers)
+    return BROWSER.generic(method, path, body, "application/json", **headers)
 
 
 def stored() -> list[object]:

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -223,3 +224,78 @@ def token_of(**options: str | bool) -> str:
         "post", "auth/token/create-orphan", {"policies": ["ops-internal"], **options}
     )
     return str(answer["auth"]["client_token"])
+
+
+def test_it_knocks_once_a_second_while_its_login_is_refused(
+    settings: Settings, kubernetes: KubernetesApi, path: str
+) -> None:
+    """Many calls need a login, and each would otherwise ask for one: Vault and the Kubernetes API pay for that."""
+    kubernetes.issue("ops-internal")
+    kubernetes.current = "rotated away"
+    internal, before, calls = client(settings, Role.INTERNAL), logins("error"), 0
+    give_up_at = time.monotonic() + 2.5
+
+    def call(_: int) -> None:
+        nonlocal calls
+        while time.monotonic() < give_up_at:
+            with pytest.raises(VaultUnavailable, match="login"):
+                internal.read(path, version=1)
+            calls += 1
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(call, range(8)))
+
+    assert calls > 100
+    assert 1 <= kubernetes.logins <= 4
+    assert logins("error") - before == kubernetes.logins
+
+    kubernetes.issue("ops-internal")
+    time.sleep(login.REFUSED_PAUSE)
+    assert internal.read(path, version=1)["password"].reveal() == "x"
+
+
+def test_it_logs_in_seldom_while_its_policy_is_away(settings: Settings, kubernetes: KubernetesApi, path: str) -> None:
+    root = vault(Role.BOOTSTRAP)
+    kubernetes.issue("ops-internal")
+    internal = client(settings, Role.INTERNAL)
+    internal.read(path, version=1)
+    root.request("delete", "sys/policies/acl/ops-internal")
+    try:
+        for _ in range(50):
+            with pytest.raises(VaultUnavailable, match="its policy forbids it"):
+                internal.read(path, version=1)
+    finally:
+        provision_vault(issue_tokens=False)
+    assert kubernetes.logins == 1
+    assert internal.read(path, version=1)["password"].reveal() == "x"
+
+
+def test_it_serves_many_threads_through_short_lives_without_a_failure(
+    settings: Settings, kubernetes: KubernetesApi, path: str
+) -> None:
+    """Renewals, maximal lives and a service account token that is rotated on the way."""
+    role = f"auth/{settings.VAULT_KUBERNETES_MOUNT}/role/ops-internal"
+    vault(Role.BOOTSTRAP).request("post", role, {"token_ttl": "4s", "token_max_ttl": "6s"})
+    kubernetes.issue("ops-internal")
+    internal, reads, failures = client(settings, Role.INTERNAL), 0, []
+    give_up_at = time.monotonic() + 10
+
+    def work(number: int) -> None:
+        nonlocal reads
+        while time.monotonic() < give_up_at:
+            try:
+                internal.read(path, version=1)
+            except VaultUnavailable as failure:
+                failures.append(str(failure))
+            reads += 1
+            if number == 0 and reads % 40 == 0:
+                kubernetes.issue("ops-internal")
+            time.sleep(0.02)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+    assert reads > 200
+    assert failures == []
+    assert 2 <= kubernetes.logins <= 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from routing.resolver import Strategy
 
 operation = partial(_operation, tag="Routes")
 
+WHOLE: Final = {"type": "integer", "minimum": 1, "maximum": MOST_ANSWERS}
 ORDER: Final = (
     f"Tried in this order: the longer prefix, the rule that names its network more narrowly, operators that are not "
     f"{HealthState.DEGRADED}, then the strategy. {HealthState.UNHEALTHY} operators are left out, those in maintenance "
@@ -32,13 +34,13 @@ PARAMETERS: Final = (
     parameter("to", "E.164; + is written %2B, and a space in its place is taken for it.", required=True),
     parameter("strategy", "PRIORITY unless given.", enum=[each.value for each in Strategy]),
     parameter("explain", "Also tell of every candidate why it was chosen or passed over.", bool),
-    parameter("asOf", "The moment whose windows count, RFC 3339 with its offset; now unless given."),
+    parameter("asOf", "The moment whose windows count, RFC 3339 with its offset; now unless given.", datetime),
     parameter("currency", "In which COST compares (ISO 4217); that of most candidates unless given."),
     parameter("rates", "What one unit is worth in `currency`: GBP:1.27,USD:0.92. Without a rate, prices come last."),
     parameter("mcc", "The number's network as a lookup has told it: rules of other networks are out."),
     parameter("mnc", "Beside mcc."),
     parameter("down", "Operators that are assumed to be unhealthy: their ids, with commas."),
-    parameter("limit", f"How many operators the answer lists, 1 to {MOST_ANSWERS}.", int),
+    parameter("limit", "How many operators the answer lists.", WHOLE),
 )
 resolve = operation(
     "resolveRoute",

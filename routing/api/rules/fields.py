@@ -18,7 +18,7 @@ NUMERAL: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 @extend_schema_field(
     {
         "oneOf": [
-            {"type": "number", "minimum": 0},
+            {"type": "number", "minimum": 0, "exclusiveMaximum": 10**12},
             {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"},
         ]
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from operators.api.schema import IF_MATCH, IF_MATCH_REQUIRED, IF_NONE_MATCH, answer_header, request_header
+from operators.api.schema import IDEMPOTENCY_KEY, IF_MATCH, IF_MATCH_REQUIRED, IF_NONE_MATCH, answer_header
 from operators.api.schema import operation as _operation
 from routing.api.rules.examples import (
     CHANGED_RULE,
@@ -61,7 +61,7 @@ create_rule = operation(
     body=RuleInput,
     body_example=RULE_BODY,
     parameters=(
-        request_header("Idempotency-Key", "1 to 255 printable ASCII characters of the caller's choice, per caller."),
+        IDEMPOTENCY_KEY,
         answer_header("ETag", ETAG, 201),
         answer_header("Location", "The address of the new rule.", 201),
         answer_header("Idempotent-Replayed", "`true` when this is an earlier request's answer.", 201),
