@@ -11,8 +11,8 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.urls import get_urlconf
 from django.template.loader import render_to_string
+from django.urls import get_urlconf
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.request import Request

@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from config.ratelimits import TokenBuckets, retry_after
+from operators.ratelimits import TokenBuckets, retry_after
 
 if TYPE_CHECKING:
     # REST framework imports this module while it loads its views.
