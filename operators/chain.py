@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 GENESIS: Final = "0" * 64
+_TEXT: Final = json.JSONEncoder(ensure_ascii=False).encode
 _LINK: Final = ("sequence", "previous_hash", "hash")
 
 
@@ -72,7 +73,7 @@ def as_jsonb(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return json.dumps(value, ensure_ascii=False)
+            return _TEXT(value)
         case int():
             return str(value)
         case Decimal():
@@ -177,7 +178,7 @@ def install_sql() -> str:
         for definitions in TRIGGERS.values()
         for name, definition in definitions.items()
     )
-    # A million rows take about a minute, which is more than a statement has.
+    # A million rows take a minute and more, which is longer than a statement may.
     return f"SET LOCAL statement_timeout = 0;{chained}\n{functions}{triggers}"
 
 

@@ -115,7 +115,7 @@ class Walk:
 
 
 def walk_stored(walk: Walk, report: Callable[[int], None]) -> Break | None:
-    """Check a chain in the database up to its first fault; constant memory, about 20 s for a million rows."""
+    """Check a chain in the database up to its first fault; constant memory, half a minute of CPU for a million rows."""
     for row in stored_rows(walk.chain):
         if found := walk.follow(row):
             return found
