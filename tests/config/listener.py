@@ -109,6 +109,8 @@ def running(
         "HOST": HOST,
         "INTERNAL_PORT": str(port),
         "METRICS_PORT": str(metrics_port),
+        # Where gunicorn is killed nobody deletes the one that it makes itself.
+        "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
         "WEB_CONCURRENCY": str(workers),
         "WEB_THREADS": str(threads),
         **more,
