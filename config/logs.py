@@ -22,6 +22,7 @@ LEADING: Final = ("ts", "level", "message", "event", "logger", "action", "operat
 LOWEST_LEVELS: Final = {"urllib3": "WARNING", "requests": "WARNING", "hvac": "INFO", "smpplib": "INFO"}
 # Django's and gunicorn's loggers bring handlers of their own; the root's is enough.
 THROUGH_ROOT: Final = ("django", "django.server", "gunicorn.error")
+OUTAGE: Final = "outage: %s"
 # What the access line of config.middleware says already, query string and traceback left out.
 SAID_ELSEWHERE: Final = {
     "django.request": "ERROR",
@@ -125,8 +126,8 @@ class OutagesAreShort(logging.Filter):
     """Turn the traceback of each request that met an outage into one line: a store away for an hour fills no disk."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name != "django.request":
-            return True
+        if record.name != "django.request" or record.msg == OUTAGE:
+            return True  # not ours to judge, or shortened by another handler's filter
         if record.exc_info is None or (error := record.exc_info[1]) is None:
             return False  # no bug, only a status such as 503: the access line has it
         from config.outages import is_outage, reason  # needs Django's settings, which gunicorn's master has not
@@ -134,5 +135,5 @@ class OutagesAreShort(logging.Filter):
         if is_outage(error):
             record.exc_info = record.exc_text = None
             record.levelno, record.levelname = logging.WARNING, "WARNING"
-            record.msg, record.args = "outage: %s", (reason(error),)
+            record.msg, record.args = OUTAGE, (reason(error),)
         return True
