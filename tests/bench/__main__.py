@@ -16,6 +16,7 @@ SCENARIOS: Final = {
     "outbox": ("backlog", "latency", "memory"),
     "console": ("console",),
     "routing": ("routing_resolve", "routing_conflicts", "routing_list", "rate_sheet"),
+    "internal": ("credentials", "cold_start"),
     "health": ("health_ingest", "health_latency", "health_memory", "health_board", "health_chart"),
 }
 

@@ -43,22 +43,22 @@ CURRENCIES: Final = ("EUR",) * 45 + ("USD",) * 40 + ("GBP",) * 10 + ("CHF",) * 3
 Range = tuple[str, str, str]  # prefix, MCC, MNC
 
 
-def fresh_rulebook(scale: float) -> list[UUID]:
+def fresh_rulebook(scale: float, *, operators: int = OPERATORS) -> list[UUID]:
     """Begin anew with so much of it; returns the operators. Indexes are built at the end, as a restore does it."""
     empty()
-    count = max(20, int(OPERATORS * scale))
+    count = max(20, int(operators * scale))
     fill(count)
-    operators = list(Operator.objects.filter(created_by="bench").order_by("name").values_list("pk", flat=True))
+    made = list(Operator.objects.filter(created_by="bench").order_by("name").values_list("pk", flat=True))
     chance = random.Random(7)
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         cursor.executemany(
             f"UPDATE {Operator._meta.db_table} SET status = %s, health_state = %s WHERE id = %s",  # noqa: S608
-            [(chance.choice(STATUSES), chance.choice(STATES), operator_id) for operator_id in operators],
+            [(chance.choice(STATUSES), chance.choice(STATES), operator_id) for operator_id in made],
         )
         builds = _drop_indexes(cursor)
         with cursor.copy(f"COPY {TABLE} ({COLUMNS}) FROM STDIN") as copy:
-            lines = islice(_lines(operators, chance), int(RULES * scale))
+            lines = islice(_lines(made, chance), int(RULES * scale))
             while some := "".join(islice(lines, 10_000)):
                 copy.write(some)
         progress("building the indexes of the rules")
@@ -67,8 +67,8 @@ def fresh_rulebook(scale: float) -> list[UUID]:
         cursor.execute(f"VACUUM ANALYZE {TABLE}")
         cursor.execute(f"VACUUM ANALYZE {Operator._meta.db_table}")
         cursor.execute("RESET statement_timeout")
-    progress(f"{RoutingRule.objects.count():,} rules of {len(operators):,} operators")
-    return operators
+    progress(f"{RoutingRule.objects.count():,} rules of {len(made):,} operators")
+    return made
 
 
 def empty() -> None:

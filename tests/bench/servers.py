@@ -11,6 +11,8 @@ import django
 from deploy.dev.postgres import Postgres
 from tests.servers import TestServers
 
+_running: list[BenchServers] = []
+
 
 class BenchServers(TestServers):
     def __init__(self) -> None:
@@ -22,6 +24,7 @@ class BenchServers(TestServers):
 def prepared_service() -> Iterator[BenchServers]:
     """Start the servers, load Django on them, migrate, and provision Vault and JetStream."""
     with BenchServers() as servers:
+        _running[:] = [servers]
         os.environ.update(
             servers.environ(), OPS_DOTENV=os.devnull, DJANGO_SETTINGS_MODULE="config.settings", LOG_LEVEL="ERROR"
         )
@@ -41,3 +44,8 @@ def prepared_service() -> Iterator[BenchServers]:
             settings.VAULT_TOKENS[role] = tokens.get(f"VAULT_{role.upper()}_TOKEN", settings.VAULT_TOKENS[role])
         provision([*OPERATOR_TOPOLOGY, *HEALTH_TOPOLOGY])
         yield servers
+
+
+def running_servers() -> BenchServers:
+    """Give a scenario the servers themselves, where it has to stop one."""
+    return _running[0]

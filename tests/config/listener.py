@@ -78,9 +78,28 @@ class Listener:
         return HTTPSConnection(HOST, self.port, context=context, timeout=30)
 
 
+def environ_of(environ: dict[str, str], mount: Mount) -> dict[str, str]:
+    return {
+        **environ,
+        "INTERNAL_TLS_CERT": str(mount.path("tls.crt")),
+        "INTERNAL_TLS_KEY": str(mount.path("tls.key")),
+        "INTERNAL_TLS_CA": str(mount.path("ca.crt")),
+    }
+
+
+def server_pair(authority: Authority) -> Pair:
+    return authority.issue("localhost", hosts=["localhost"], addresses=[HOST], is_server=True)
+
+
 @contextmanager
 def running(
-    environ: Mapping[str, str], home: Path, *, workers: int = 2, threads: int = 4, **more: str
+    environ: Mapping[str, str],
+    home: Path,
+    *,
+    workers: int = 2,
+    threads: int = 4,
+    application: str = "config.internal_wsgi",
+    **more: str,
 ) -> Iterator[Listener]:
     """Run it as production does; it is up when its port answers."""
     port, metrics_port = free_port(), free_port()
@@ -96,7 +115,7 @@ def running(
     }
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "config.internal_wsgi", "-c", "config/internal_gunicorn.py"],
+            [sys.executable, "-m", "gunicorn", application, "-c", "config/internal_gunicorn.py"],
             cwd=settings.BASE_DIR,
             env=full,
             stdout=stream,
