@@ -52,6 +52,7 @@ def forms_of(secret: str) -> dict[str, bytes]:
         "json": json.dumps(secret)[1:-1].encode(),
         "html": html.escape(secret).encode(),
         "repr": repr(secret)[1:-1].encode(),
+        "sql": secret.replace("'", "''").encode(),
         "csv": secret.replace('"', '""').encode(),
     }
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +20,6 @@ import pytest
 import requests
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connection
 from pytest_django import Settings
 
 from config.devcerts import Authority
@@ -84,15 +84,20 @@ class World:
     exports: list[bytes] = field(default_factory=list)
     errors: list[bytes] = field(default_factory=list)
     history: list[bytes] = field(default_factory=list)
-    watched: list[int] = field(default_factory=list)
+    idle: subprocess.Popen[bytes] | None = None
 
     def processes(self) -> list[psutil.Process]:
-        roots = [psutil.Process(pid) for pid in (self.web.pid, self.listener.process.pid, *self.watched)]
+        started = [self.web, self.listener.process, *([self.idle] if self.idle else [])]
+        roots = [psutil.Process(process.pid) for process in started]
         return [process for root in roots for process in (root, *root.children(recursive=True))]
 
     def of_processes(self, name: str) -> bytes:
         """Read what the kernel shows of each process to others of the same user."""
-        return b"".join(Path(f"/proc/{each.pid}/{name}").read_bytes() for each in self.processes())
+        found = b""
+        for process in self.processes():
+            with suppress(ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
+                found += Path(f"/proc/{process.pid}/{name}").read_bytes()
+        return found
 
     def metrics_pages(self) -> bytes:
         return b"".join(requests.get(url, timeout=5).content for url in (self.metrics_url, self.listener.metrics_url))
@@ -325,8 +330,8 @@ def plant(world: World) -> None:
         check=True,
         timeout=30,
     )
-    sleeper = subprocess.Popen(["sleep", "60", CANARY], env={"PLANTED": CANARY})
-    world.watched.append(sleeper.pid)
+    idle = "import time; time.sleep(120)"
+    world.idle = subprocess.Popen([sys.executable, "-c", idle, CANARY], env={"PLANTED": CANARY})
     (world.servers.nats.home / "planted").write_text(CANARY)
     Operator.objects.update(notes=CANARY)
     for kept in (world.answers, world.history, world.exports, world.errors):
@@ -368,6 +373,7 @@ def test_it_keeps_a_password_out_of_everything_that_processes_leave_behind(world
         found = {hit.rsplit(" (", 1)[0] for hit in searched(world).finds(CANARY)}
     finally:
         (world.servers.nats.home / "planted").unlink()
-        psutil.Process(world.watched[0]).kill()
-        connection.close()
+        assert world.idle is not None
+        world.idle.kill()
+        world.idle.wait()
     assert found == set(SINKS), "a sink in which it would not be found"

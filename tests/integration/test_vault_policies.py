@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
 from django.conf import settings
 from pytest_django import Settings
 
@@ -113,6 +114,73 @@ def test_it_grants_nothing_outside_the_operators_credentials(role: Role, path: s
     for name in ("create", "read", "describe", "label", "soft_delete", "undelete", "destroy", "purge"):
         with pytest.raises(VaultUnavailable, match="does not accept this service's login"):
             USES[name](vault(role), path)
+
+
+# As the server is asked, without the client: kinds of the engine, odd spellings, other engines, Vault's own paths.
+ID = PATH.split("/")[2]
+STRANGE = (
+    "secret/data/ops/operators/../operators/{id}/other",
+    "secret/data/ops/operators/{id}/../../teams/credentials",
+    "secret/data/ops/operators/{id}/credentials/../other",
+    "secret/data/ops/operators/%2e%2e/{id}/credentials",
+    "secret/data/ops/operators/{id}%2Fdeeper/credentials/x",
+    "secret/data/ops/operators/{id}/credentials/",
+    "secret/data/ops/operators/{id}/credentials2",
+    "secret/data/ops/operators/{id}/Credentials",
+    "secret/data/ops/operators//credentials",
+    "secret/data/ops/operators",
+    "secret/data/ops",
+    "secret/data/other/team",
+    "secret/subkeys/ops/operators/{id}/credentials",
+    "secret/config",
+    "secret/",
+    "kv/data/ops/operators/{id}/credentials",
+    "cubbyhole/../secret/data/other/team",
+    "identity/entity/id",
+    "auth/token/accessors",
+    "auth/token/create",
+    "auth/token/create-orphan",
+    "auth/token/roles/ops",
+    "auth/kubernetes/config",
+    "sys/auth",
+    "sys/audit",
+    "sys/mounts",
+    "sys/mounts/kv2",
+    "sys/policies/acl",
+    "sys/policies/acl/ops-admin",
+    "sys/policy/root",
+    "sys/raw/core",
+    "sys/seal",
+    "sys/step-down",
+    "sys/rotate",
+    "sys/leases/lookup/x",
+    "sys/quotas/rate-limit/x",
+    "sys/storage/raft/snapshot",
+    "sys/storage/raft/configuration",
+    "sys/config/auditing/request-headers/x",
+    "sys/generate-root/attempt2",
+)
+
+
+@pytest.mark.parametrize("role", sorted(ALLOWED))
+def test_it_refuses_every_strange_path_by_every_method(role: Role) -> None:
+    token, tried, read = {"X-Vault-Token": settings.VAULT_TOKENS[role]}, 0, []
+    with requests.Session() as plain:
+        for path in STRANGE:
+            for method in ("GET", "LIST", "POST", "PUT", "PATCH", "DELETE", "SCAN"):
+                url = f"{settings.VAULT_ADDR}/v1/{path.format(id=ID)}"
+                kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+                headers = {**token, "Content-Type": kind}
+                request = plain.prepare_request(requests.Request(method, url, headers=headers, json={"data": {}}))
+                request.url = url  # as it is written: the library would tidy it up
+                answer = plain.send(request, timeout=5, allow_redirects=False)
+                tried += 1
+                # Refused outright, or no such method or address at all, or sent to the tidy spelling.
+                if answer.status_code not in (301, 307, 400, 403, 404, 405):
+                    read.append((method, path, answer.status_code))
+                assert '"password"' not in answer.text
+    assert read == []
+    assert tried == 7 * len(STRANGE)
 
 
 def test_it_lets_the_reconciler_list_the_operators_and_nothing_above_or_below() -> None:
