@@ -43,8 +43,10 @@ format: venv-dev ## rewrite the code in the house style
 shell: venv ## open a Python shell with the models loaded, on the stack that runs
 	$(PY) manage.py shell
 
-openapi: venv ## write docs/openapi.yaml anew from the code
+openapi: venv ## write the two OpenAPI documents under docs/ anew from the code
 	$(PY) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	$(PY) manage.py spectacular --validate --fail-on-warn --file docs/internal-openapi.yaml \
+		--generator-class config.schema.InternalGenerator
 
 bench: venv-dev packages ## measure outbox and ingest against the bare limit, and the console's pages
 	$(PY) -m tests.bench

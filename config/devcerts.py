@@ -87,6 +87,7 @@ class Authority:
         hosts: Sequence[str] = (),
         addresses: Sequence[str] = (),
         is_server: bool = False,
+        is_client: bool = True,
         valid: tuple[datetime, datetime] | None = None,
     ) -> Pair:
         """Sign a certificate for these names; for 90 days from now unless `valid` says otherwise."""
@@ -95,8 +96,9 @@ class Authority:
         builder = builder.issuer_name(self.pair.certificate.subject)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(signs=False), critical=True)
-        purpose = ExtendedKeyUsageOID.SERVER_AUTH if is_server else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        purposes = {ExtendedKeyUsageOID.SERVER_AUTH: is_server, ExtendedKeyUsageOID.CLIENT_AUTH: is_client}
+        usage = x509.ExtendedKeyUsage([purpose for purpose, is_wanted in purposes.items() if is_wanted])
+        builder = builder.add_extension(usage, critical=False)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.pair.key.public_key())
         builder = builder.add_extension(issuer, critical=False)
         names: list[x509.GeneralName] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from config import outages, probes, problems
+from config.openapi import InternalSchemaView
 from health.api import urls as health_urls
 from operators.api import urls as operator_urls
 from routing.api import urls as routing_urls
@@ -13,6 +14,7 @@ urlpatterns = [
     path("v1/internal/", include(operator_urls.internal)),
     path("v1/internal/", include(health_urls.internal)),
     path("v1/internal/", include(routing_urls.internal)),
+    path("v1/internal/schema", InternalSchemaView.as_view(), name="internal-schema"),
     path("health/live", probes.live, name="live"),
     path("health/ready", probes.ready, name="ready"),
     path("metrics", probes.metrics, name="metrics"),

@@ -47,6 +47,12 @@ class InternalWorker(ThreadWorker):  # type: ignore[misc]
             return
         super().finish_request(conn, fs)
 
+    def _cap_keepalive(self, deadline: float) -> None:
+        """End those that wait for a handshake or a first request as early as the idle ones when the worker stops."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
 
 def is_readable(connection: PeerSocket) -> bool:
     """Tell whether the first request is on its way already."""

@@ -13,13 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from config.schema import Generator
+from config.schema import Generator, InternalGenerator
+from operators.api.peers import InternalView, Service
 
 
 @cache
-def description() -> dict[str, Any]:
+def description(generator: type[Generator]) -> dict[str, Any]:
     """Make the description once per process: it takes most of a second, and anybody may ask for it."""
-    made: dict[str, Any] = Generator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    made: dict[str, Any] = generator().get_schema(public=True)
     return made
 
 
@@ -32,7 +33,18 @@ class SchemaView(APIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        return Response(description())
+        return Response(description(Generator))
+
+
+class InternalSchemaView(InternalView):
+    """Serve the internal API's description to whoever may call any of it."""
+
+    callers = frozenset(Service)
+    renderer_classes = SpectacularAPIView.renderer_classes
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response(description(InternalGenerator))
 
 
 class DocsView(TemplateView):

@@ -78,6 +78,19 @@ class Listener:
         return HTTPSConnection(HOST, self.port, context=context, timeout=30)
 
 
+def environ_of(environ: dict[str, str], mount: Mount) -> dict[str, str]:
+    return {
+        **environ,
+        "INTERNAL_TLS_CERT": str(mount.path("tls.crt")),
+        "INTERNAL_TLS_KEY": str(mount.path("tls.key")),
+        "INTERNAL_TLS_CA": str(mount.path("ca.crt")),
+    }
+
+
+def server_pair(authority: Authority) -> Pair:
+    return authority.issue("localhost", hosts=["localhost"], addresses=[HOST], is_server=True)
+
+
 @contextmanager
 def running(
     environ: Mapping[str, str],

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ import requests
 from django.conf import settings
 
 from config.devcerts import Authority, Pair
-from tests.config.listener import HOST, Listener, Mount, running
+from deploy.dev.ports import free_port
+from tests.config.listener import HOST, Listener, Mount, environ_of, running, server_pair
 from tests.servers import CONNECTOR, ROUTER
 
 RESOLVE = "/v1/internal/routes/resolve?to=%2B447700900123"
@@ -46,19 +48,6 @@ def mount(tmp_path: Path, authority: Authority) -> Mount:
 def listener(process_env: dict[str, str], mount: Mount) -> Iterator[Listener]:
     with running(environ_of(process_env, mount), mount.home) as found:
         yield found
-
-
-def environ_of(environ: dict[str, str], mount: Mount) -> dict[str, str]:
-    return {
-        **environ,
-        "INTERNAL_TLS_CERT": str(mount.path("tls.crt")),
-        "INTERNAL_TLS_KEY": str(mount.path("tls.key")),
-        "INTERNAL_TLS_CA": str(mount.path("ca.crt")),
-    }
-
-
-def server_pair(authority: Authority) -> Pair:
-    return authority.issue("localhost", hosts=["localhost"], addresses=[HOST], is_server=True)
 
 
 def ask(listener: Listener, context: ssl.SSLContext, address: str = RESOLVE, **headers: str) -> tuple[int, Any]:
@@ -109,7 +98,7 @@ def test_it_turns_away_everybody_else(listener: Listener, authority: Authority) 
         "not valid yet": authority.issue("router", uris=[ROUTER], valid=(now + HOUR, now + 2 * HOUR)),
         "another authority": foreign.issue("router", uris=[ROUTER]),
         "another authority of the same name": namesake.issue("router", uris=[ROUTER]),
-        "a server's certificate": authority.issue("router", uris=[ROUTER], is_server=True),
+        "a server's certificate": authority.issue("router", uris=[ROUTER], is_server=True, is_client=False),
     }
     for name, pair in at_the_door.items():
         with pytest.raises((ssl.SSLError, ConnectionError)) as raised:
@@ -288,16 +277,95 @@ def test_it_is_not_delayed_by_callers_that_stall(
                 time.sleep(0.3)
                 slow.sendall(bytes([byte]))
         assert listener.counted('ops_internal_refused_total{reason="handshake"}') == 1
+        # Nor do those that still wait hold up the end.
+        began = time.monotonic()
+        listener.process.send_signal(signal.SIGTERM)
+        assert listener.process.wait(15) == 0
+        assert time.monotonic() - began < 8
 
 
-def test_it_does_not_start_without_certificates(process_env: dict[str, str], mount: Mount) -> None:
-    for changes in ({"INTERNAL_TLS_CA": ""}, {"INTERNAL_TLS_KEY": "/nowhere"}, {"INTERNAL_TLS_CA": str(mount.home)}):
-        done = subprocess.run(
-            [sys.executable, "-m", "gunicorn", "config.internal_wsgi", "-c", "config/internal_gunicorn.py"],
-            cwd=settings.BASE_DIR,
-            env={**environ_of(process_env, mount), **changes, "HOST": HOST, "INTERNAL_PORT": "0"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode != 0
+def test_its_own_pod_can_ask_how_it_is(process_env: dict[str, str], mount: Mount, authority: Authority) -> None:
+    def probe(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "config.probe", *arguments]
+        environ = {**environ_of(process_env, mount), "INTERNAL_PORT": str(found.port), **changes}
+        return subprocess.run(command, cwd=settings.BASE_DIR, env=environ, capture_output=True, text=True, timeout=60)
+
+    with running(environ_of(process_env, mount), mount.home, workers=1) as found:
+        context = found.context(authority, authority.issue("router", uris=[ROUTER]))
+        assert ask(found, context, LIVE)[0] == 200
+        assert (probe("live").returncode, probe("live").stdout) == (0, '{"status": "ok"}\n')
+        assert '"vault": {"ok": true, "reason": ""}' in probe("ready").stdout
+        # The pod's own name opens nothing else.
+        own = found.context(authority, server_pair(authority))
+        assert ask(found, own)[0] == 403
+        foreign = Authority.create("Foreign CA").pair
+        foreign.save(mount.home, "foreign")
+        failed = probe("live", INTERNAL_TLS_CA=str(mount.home / "foreign.crt"))
+        assert (failed.returncode, failed.stdout) == (1, "")
+        assert "SSLCertVerificationError" in failed.stderr
+        assert probe("deep").stderr.startswith("usage:")
+        found.process.send_signal(signal.SIGTERM)
+        found.process.wait(25)
+        gone = probe("ready")
+        assert (gone.returncode, gone.stderr) == (1, "ConnectionRefusedError: [Errno 111] Connection refused\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("INTERNAL_TLS_CA", "", "Set INTERNAL_TLS_CERT, INTERNAL_TLS_KEY and INTERNAL_TLS_CA"),
+        ("INTERNAL_TLS_KEY", "/nowhere", "No such file or directory"),
+        ("INTERNAL_TLS_KEY", "tls.crt", "[SSL]"),
+        ("INTERNAL_TLS", "perhaps", "INTERNAL_TLS must be true or false"),
+    ],
+)
+def test_it_does_not_start_without_certificates(
+    process_env: dict[str, str], mount: Mount, name: str, value: str, said: str
+) -> None:
+    wrong = str(mount.path(value)) if value.startswith("tls") else value
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "config.internal_wsgi", "-c", "config/internal_gunicorn.py"],
+        cwd=settings.BASE_DIR,
+        env={**environ_of(process_env, mount), name: wrong, "HOST": HOST, "INTERNAL_PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_it_believes_its_mesh_alone_and_no_header_that_comes_twice(process_env: dict[str, str], tmp_path: Path) -> None:
+    """Plain HTTP from a sidecar on the same host, and what a hostile caller would put beside the sidecar's word."""
+    ours = f"By=spiffe://ops.local/ns/ops/sa/operators;Hash=ab;URI={ROUTER}"
+    name = "X-Forwarded-Client-Cert"
+    cases: list[tuple[list[tuple[str, str]], int]] = [
+        ([(name, ours)], 200),
+        ([(name, f"URI={CONNECTOR},{ours}")], 200),
+        ([(name, f"URI={CONNECTOR}"), (name, ours)], 401),
+        ([(name, ours), (name, ours)], 401),
+        ([(name, ours), (name.upper(), "")], 401),
+        ([("X_Forwarded_Client_Cert", ours)], 401),
+        ([(name, f"URI={CONNECTOR}"), ("X_Forwarded_Client_Cert", ours)], 403),
+        ([("X-Forwarded-For", HOST), ("X-Forwarded-Proto", "https")], 401),
+        ([], 401),
+    ]
+    mesh = {**process_env, "INTERNAL_TLS": "false", "INTERNAL_XFCC_PROXIES": "127.0.0.1"}
+    with running(mesh, tmp_path, workers=1) as listener:
+        for headers, expected in cases:
+            connection = HTTPConnection(HOST, listener.port, timeout=30)
+            connection.putrequest("GET", RESOLVE)
+            for header in headers:
+                connection.putheader(*header)
+            connection.endheaders()
+            answer = connection.getresponse()
+            assert (headers, answer.status) == (headers, expected)
+            if expected != 200:
+                assert answer.headers["Content-Type"] == "application/problem+json"
+                answer.read()
+            connection.close()
+        # Another loopback address stands for a pod that is no proxy.
+        plain = socket.create_connection((HOST, listener.port), timeout=10, source_address=("127.0.0.9", 0))
+        with plain:
+            plain.sendall(f"GET {RESOLVE} HTTP/1.1\r\nHost: localhost\r\n{name}: {ours}\r\n\r\n".encode())
+            assert plain.recv(64).startswith(b"HTTP/1.1 401 ")

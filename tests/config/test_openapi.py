@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,18 +18,49 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from config.problems import CODES, TITLES
-from config.schema import Generator
+from config.schema import Generator, InternalGenerator
 from operators.api.serializers import OperatorInput
+from tests.config.peers import InternalClient, connector, router
 
-FILE = settings.BASE_DIR / "docs" / "openapi.yaml"
+
+@dataclass(frozen=True)
+class Described:
+    """One of the two descriptions, and what it must agree with."""
+
+    file: Path
+    urlconf: str
+    security: str
+    operations: int
+    examples: int
+    document: dict[str, Any]
+
+
+DOCS = settings.BASE_DIR / "docs"
 PARAMETER = re.compile(r"<uuid:(\w+)_id>")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
-@pytest.fixture(scope="module")
+@cache
+def admin() -> Described:
+    made = Generator().get_schema(public=True)
+    return Described(DOCS / "openapi.yaml", "config.urls", "bearer", 36, 100, made)
+
+
+@cache
+def internal() -> Described:
+    made = InternalGenerator().get_schema(public=True)
+    return Described(DOCS / "internal-openapi.yaml", "config.internal_urls", "mutualTLS", 5, 20, made)
+
+
+@pytest.fixture(params=[admin, internal], ids=["admin", "internal"])
+def described(request: pytest.FixtureRequest) -> Described:
+    found: Described = request.param()
+    return found
+
+
+@pytest.fixture
 def document() -> dict[str, Any]:
-    made: dict[str, Any] = Generator().get_schema(public=True)  # type: ignore[no-untyped-call]
-    return made
+    return admin().document
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -36,26 +70,28 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
                 yield path, method, item[method]
 
 
-def test_its_file_is_what_the_code_says(document: dict[str, Any]) -> None:
-    rendered = OpenApiYamlRenderer().render(document)  # type: ignore[no-untyped-call]
-    assert FILE.read_bytes() == rendered, "run: make openapi"
+def test_its_file_is_what_the_code_says(described: Described) -> None:
+    rendered = OpenApiYamlRenderer().render(described.document)  # type: ignore[no-untyped-call]
+    assert described.file.read_bytes() == rendered, "run: make openapi"
 
 
-def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
-    assert document["openapi"].startswith("3.1.")
-    OpenAPIV31SpecValidator(json.loads(json.dumps(document))).validate()
+def test_it_is_valid_openapi_3_1(described: Described) -> None:
+    assert described.document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(json.loads(json.dumps(described.document))).validate()
+    text = json.dumps(described.document)
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', text))
+    assert names <= described.document["components"]["schemas"].keys()
 
 
-def test_it_has_every_address_and_method_that_the_service_answers(document: dict[str, Any]) -> None:
-    described = {(path, method) for path, method, _ in operations(document)}
+def test_it_has_every_address_and_method_that_its_listener_answers(described: Described) -> None:
     served = {
         ("/" + PARAMETER.sub(r"{\1Id}", route), method)
-        for route, view in routes(get_resolver().url_patterns)
-        if route.startswith(("v1/admin/", "v1/internal/"))
+        for route, view in routes(get_resolver(described.urlconf).url_patterns)
+        if route.startswith(("v1/admin/", "v1/internal/")) and route != "v1/internal/schema"
         for method in METHODS
         if hasattr(view.cls, method)
     }
-    assert described == served
+    assert {(path, method) for path, method, _ in operations(described.document)} == served
 
 
 def routes(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -67,20 +103,28 @@ def routes(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield route, pattern.callback
 
 
-def test_it_names_groups_and_guards_every_operation(document: dict[str, Any]) -> None:
+def test_the_two_share_no_address() -> None:
+    assert admin().document["paths"].keys().isdisjoint(internal().document["paths"])
+    assert "internal" not in json.dumps(admin().document)
+    assert "X-Admin-Id" not in json.dumps(internal().document)
+
+
+def test_it_names_groups_and_guards_every_operation(described: Described) -> None:
+    document = described.document
     names = [operation["operationId"] for _, _, operation in operations(document)]
-    assert len(names) == len(set(names)) == 38
+    assert len(names) == len(set(names)) == described.operations
     groups = {group["name"] for group in document["tags"]}
     for path, method, operation in operations(document):
         assert len(operation["tags"]) == 1, (path, method)
         assert set(operation["tags"]) <= groups, (path, method)
-        assert operation["security"] == [{"bearer": []}], (path, method)
+        assert operation["security"] == [{described.security: []}], (path, method)
         assert operation["summary"], (path, method)
         assert operation["description"], (path, method)
         assert {"401", "403", "503"} <= set(operation["responses"]), (path, method)
 
 
-def test_its_examples_keep_its_own_rules(document: dict[str, Any]) -> None:
+def test_its_examples_keep_its_own_rules(described: Described) -> None:
+    document = described.document
     shown = 0
     for path, method, operation in operations(document):
         contents = [(status, answer.get("content", {})) for status, answer in operation["responses"].items()]
@@ -97,13 +141,16 @@ def test_its_examples_keep_its_own_rules(document: dict[str, Any]) -> None:
                         assert media_type == "application/problem+json"
                         assert example["value"]["status"] == int(status)
                     shown += 1
-    assert shown > 100
+    assert shown > described.examples
 
 
-def test_it_never_gives_out_a_password(document: dict[str, Any]) -> None:
-    for name, schema in document["components"]["schemas"].items():
-        if not name.endswith("Request"):
-            assert "password" not in schema.get("properties", {}), name
+def test_it_gives_out_a_password_at_one_address_alone() -> None:
+    for described, allowed in ((admin(), set()), (internal(), {"BindCredentials"})):
+        schemas = described.document["components"]["schemas"]
+        found = {name for name, schema in schemas.items() if "password" in schema.get("properties", {})}
+        assert {name for name in found if not name.endswith("Request")} == allowed
+    text = json.dumps(internal().document["paths"])
+    assert text.count('"#/components/schemas/BindCredentials"') == 1
 
 
 def test_it_asks_for_what_the_service_asks_for(document: dict[str, Any]) -> None:
@@ -135,6 +182,17 @@ def test_it_is_served_as_yaml_and_json(document: dict[str, Any], address: str, a
     assert answer.status_code == 200
     assert answer["Content-Type"].split(";")[0] == content_type
     assert yaml.safe_load(answer.content)["paths"].keys() == document["paths"].keys()
+
+
+@pytest.mark.django_db
+def test_it_shows_the_internal_one_to_every_caller_and_to_nobody_else() -> None:
+    address = "/v1/internal/schema"
+    for client in (connector(), router()):
+        answer = client.get(address, {"format": "json"})
+        assert answer.status_code == 200
+        assert answer.json()["paths"].keys() == internal().document["paths"].keys()
+    assert InternalClient().get(address).status_code == 401
+    assert Client().get(address).status_code == 404
 
 
 def test_its_viewer_loads_nothing_from_outside_and_runs_no_inline_script() -> None:

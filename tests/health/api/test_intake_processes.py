@@ -1,66 +1,44 @@
-"""The connectors' door on the real server: several processes, many threads, and an end without delay."""
+"""The connectors' door on the real listener: several processes, many threads, and an end without delay."""
 
 from __future__ import annotations
 
+import json
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-import pytest
-import requests
-from django.conf import settings
-
-from deploy.dev.ports import free_port
+from config.devcerts import Authority
+from tests.config.listener import Mount, environ_of, running, server_pair
 from tests.factories import make_operator
 from tests.health.api.cast import INTAKE, report
+from tests.servers import CONNECTOR
 from tests.streams import purge_stream, read_stream
 
 
-@pytest.fixture
-def web(process_env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Run gunicorn as production does, on this test's database."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "config.wsgi", "-c", "config/gunicorn.py"],
-        cwd=settings.BASE_DIR,
-        env={**process_env, "HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2", "WEB_THREADS": "4"},
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            requests.get(f"{url}/health/live", timeout=1)
-            break
-        except requests.RequestException:
-            time.sleep(0.1)
-    yield process, url
-    process.kill()
-    process.wait()
-
-
-def test_it_takes_reports_in_every_process_and_stops_at_once(
-    web: tuple[subprocess.Popen[bytes], str], token: Callable[..., str]
-) -> None:
-    process, url = web
+def test_it_takes_reports_in_every_process_and_stops_at_once(process_env: dict[str, str], tmp_path: Path) -> None:
+    authority = Authority.create("Tests CA")
+    mount = Mount(tmp_path)
+    mount.put(server_pair(authority), authority)
     purge_stream("SMPP_HEALTH")
     operator = make_operator()
-    headers = {"Authorization": f"Bearer {token()}"}
     batches = [[report(operator) for _ in range(10)] for _ in range(40)]
+    with running(environ_of(process_env, mount), tmp_path) as listener:
+        context = listener.context(authority, authority.issue("connector", uris=[CONNECTOR]))
 
-    def send(batch: list[dict[str, object]]) -> int:
-        return requests.post(f"{url}{INTAKE}", json=batch, headers=headers, timeout=10).status_code
+        def send(batch: list[dict[str, object]]) -> int:
+            connection = listener.connect(context)
+            connection.request("POST", INTAKE, json.dumps(batch), {"Content-Type": "application/json"})
+            status = connection.getresponse().status
+            connection.close()
+            return status
 
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(send, batches)) == [202] * 40
-    sent = {each["eventId"] for batch in batches for each in batch}
-    assert {message.body["eventId"] for message in read_stream("SMPP_HEALTH")} == sent
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(send, batches)) == [202] * 40
+        sent = {each["eventId"] for batch in batches for each in batch}
+        assert {message.body["eventId"] for message in read_stream("SMPP_HEALTH")} == sent
 
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
-    assert time.monotonic() - began < 8
+        began = time.monotonic()
+        listener.process.send_signal(signal.SIGTERM)
+        assert listener.process.wait(10) == 0
+        assert time.monotonic() - began < 8

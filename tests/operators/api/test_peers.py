@@ -106,6 +106,25 @@ def test_it_asks_for_a_certificate_whatever_else_is_sent(token: Callable[..., st
     assert counted("certificate") == before + 3
 
 
+def test_it_takes_no_certificate_that_has_expired_since_the_handshake() -> None:
+    before = counted("expired")
+    client = InternalClient(Connection(uris=(ROUTER,), ends="Nov 26 00:00:00 2024 GMT"))
+    refused(client.get(RESOLVE), status=401, code="UNAUTHENTICATED")
+    assert counted("expired") == before + 1
+
+
+def test_it_takes_no_certificate_whose_names_are_no_text() -> None:
+    class Garbled(Connection):
+        def getpeercert(self) -> dict[str, Any]:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")  # as ssl does
+
+    refused(InternalClient(Garbled()).get(RESOLVE), status=401, code="UNAUTHENTICATED")
+
+
+def test_it_answers_for_its_own_names_alone() -> None:
+    refused(router().get(RESOLVE, HTTP_HOST="evil.example"), status=400, code="INVALID_PAYLOAD")
+
+
 def test_it_takes_a_token_for_nothing_on_the_console_and_a_certificate_neither(api: APIClient) -> None:
     refused(api.get(RESOLVE), status=404, code="NOT_FOUND")
     refused(api.post(INTAKE, {}), status=404, code="NOT_FOUND")
