@@ -148,7 +148,7 @@ class PlainSession(requests.Session):
         prepared.method = "GET"
         prepared.url = f"{url}?{query}" if query else url
         prepared.headers = CaseInsensitiveDict(options.get("headers") or {})
-        response = self.get_adapter(url).send(prepared, verify=self.verify)
+        response = self.get_adapter(url).send(prepared, verify=self.verify or True)
         if response.is_redirect:  # of a standby that does not forward
             return super().request(method, url, **options)
         response.content  # noqa: B018 - reads it, within the deadline
