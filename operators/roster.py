@@ -39,7 +39,7 @@ Row = tuple[Any, ...]
 
 def read_one(operator_id: UUID) -> Row:
     """Read one that is not deleted; raises OperatorNotFound."""
-    row = Operator.objects.live().filter(pk=operator_id).values_list(*COLUMNS).first()
+    row: Row | None = Operator.objects.live().filter(pk=operator_id).values_list(*COLUMNS).first()
     if row is None:
         raise OperatorNotFound
     return row

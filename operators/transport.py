@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -132,11 +134,34 @@ class DeadlineAdapter(HTTPAdapter):
         return super().send(request, stream, bounded, verify, cert, proxies)
 
 
+class PlainSession(requests.Session):
+    """Send a GET without what requests does around one: cookies, authentication and proxies, of which we use nothing.
+
+    That is half of the processor's time that a read takes.
+    """
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
+        if method not in ("get", "GET") or not isinstance(url, str) or args or options.get("json"):
+            return super().request(method, url, *args, **options)
+        query = urlencode(options.get("params") or {})
+        prepared = requests.PreparedRequest()
+        prepared.method = "GET"
+        prepared.url = f"{url}?{query}" if query else url
+        prepared.headers = CaseInsensitiveDict(options.get("headers") or {})
+        response = self.get_adapter(url).send(prepared, verify=self.verify or True)
+        if response.is_redirect:  # of a standby that does not forward
+            return super().request(method, url, **options)
+        response.content  # noqa: B018 - reads it, within the deadline
+        for refuse in self.hooks["response"]:
+            refuse(response)
+        return response
+
+
 def session(
     *, connect_timeout: float, read_timeout: float, ca_file: str, on_answer: Callable[..., None]
 ) -> requests.Session:
     """Make a pooled session that takes no proxy, certificate or .netrc from its surroundings."""
-    made = requests.Session()
+    made = PlainSession()
     made.trust_env = False
     made.verify = ca_file or True
     adapter = DeadlineAdapter(connect_timeout=connect_timeout, read_timeout=read_timeout)

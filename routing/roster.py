@@ -159,4 +159,5 @@ def _read_rules(operators: Sequence[dict[str, JSONValue]], begun: Position | Non
                 "limit": MOST_RULES + 1,
             },
         )
-        return cursor.fetchall()
+        rows: list[RuleRow] = cursor.fetchall()
+    return rows

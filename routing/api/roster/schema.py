@@ -62,7 +62,7 @@ class RosterMetaSerializer(serializers.Serializer[Any]):
 class RosterSerializer(serializers.Serializer[Operator]):
     """One page of all operators that are not deleted."""
 
-    data = RosterOperatorSerializer(many=True)
+    data = RosterOperatorSerializer(many=True)  # type: ignore[assignment]  # the field; the property is gone
     meta = RosterMetaSerializer()
 
 

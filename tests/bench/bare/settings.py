@@ -4,7 +4,7 @@ from config.settings import *  # noqa: F403 - the same servers
 from config.settings import DATABASES
 
 INSTALLED_APPS = ["operators", "django.contrib.auth", "django.contrib.contenttypes", "rest_framework"]
-MIDDLEWARE: list[str] = []
+MIDDLEWARE = []
 ROOT_URLCONF = "tests.bench.bare.urls"
 DATABASES["default"] |= {"ENGINE": "django.db.backends.postgresql", "CONN_HEALTH_CHECKS": False}
 REST_FRAMEWORK = {

@@ -107,7 +107,7 @@ def test_it_shows_a_rule_as_the_admin_api_does_without_what_its_operator_says() 
 
     [shown] = read(rules="true")["data"]
 
-    expected = RuleSerializer(RoutingRule.objects.order_by("prefix"), many=True).data
+    expected = [RuleSerializer(each).data for each in RoutingRule.objects.order_by("prefix")]
     assert shown["routingRules"] == [
         {name: value for name, value in each.items() if name not in LEFT_OUT_OF_RULES} for each in expected
     ]
@@ -274,7 +274,8 @@ def test_it_reads_one_operator_with_its_rules_part_by_part(small_pages: None) ->
     assert [each["ruleId"] for each in read(f"{ALL}/{few.pk}", rules="true")["routingRules"]] == rules_of(few)
 
     found: list[str] = []
-    parts, cursor = [], ""
+    parts: list[tuple[int, bool]] = []
+    cursor: str | None = ""
     while cursor is not None:
         body = read(f"{ALL}/{many.pk}", rules="true", cursor=cursor)
         assert "routingRules" not in body
