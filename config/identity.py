@@ -83,7 +83,8 @@ class HasScope(BasePermission):
         caller: object = request.user
         if not isinstance(caller, Caller):
             return False
-        is_read = request.method in SAFE_METHODS or getattr(view, "changes_nothing", False)
+        is_question = request.method == "POST" and getattr(view, "changes_nothing", False)
+        is_read = request.method in SAFE_METHODS or is_question
         wanted = READ_SCOPE if is_read else ADMIN_SCOPE
         if caller.scopes.isdisjoint({ADMIN_SCOPE, wanted}):
             raise InsufficientScope(wanted)
