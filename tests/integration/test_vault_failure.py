@@ -96,7 +96,7 @@ def test_it_refuses_what_needs_vault_and_serves_the_rest(
         heal()
     assert Operator.objects.count() == 1
     assert OutboxEvent.objects.count() == 3
-    assert AuditEntry.objects.count() == 3
+    assert AuditEntry.objects.exclude(operator=None).count() == 3
     assert Operator.objects.get().credential_version == 1
 
     eventually(lambda: api.post("/v1/admin/operators", BODY).status_code == 201)
