@@ -214,6 +214,8 @@ class InternalGenerator(Generator):
             # Operations are described in the same words for both APIs, tokens and all.
             parameters = [each for each in operation.pop("parameters", ()) if each["name"] != "X-Admin-Id"]
             operation |= {"parameters": parameters} if parameters else {}
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
             for status, detail in (("401", NOT_KNOWN), ("403", NOT_ALLOWED)):
                 for media in operation["responses"][status]["content"].values():
                     for example in media["examples"].values():

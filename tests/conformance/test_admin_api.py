@@ -39,9 +39,9 @@ TAGS: Final = {
 
 @pytest.fixture(scope="module")
 def described() -> Described:
-    from tests.conformance.described import Described
+    from tests.conformance.described import described_admin
 
-    return Described(prefix="/v1/admin/")
+    return described_admin()
 
 
 @pytest.fixture
