@@ -82,8 +82,8 @@ INTERNAL_MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 MIDDLEWARE = INTERNAL_MIDDLEWARE if LISTENER == "internal" else CONSOLE_MIDDLEWARE
-# The admin app asks for middleware of the console, which the internal listener does not serve.
-SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"] if LISTENER == "internal" else []
+# The admin app and the lock-out ask for middleware of the console, which the internal listener does not serve.
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410", "axes.W002"] if LISTENER == "internal" else []
 
 ROOT_URLCONF = "config.internal_urls" if LISTENER == "internal" else "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

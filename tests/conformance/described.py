@@ -161,7 +161,7 @@ def is_a_fault(failure: Failure, response: Response) -> bool:
         return not json.loads(response.content).get("rejected")
     if isinstance(failure, RejectedPositiveData) and response.status_code == 403:
         # Another service's address; which is whose is the matrix's matter.
-        return json.loads(response.content)["detail"] != "This address is not for this caller."
+        return bool(json.loads(response.content)["detail"] != "This address is not for this caller.")
     if not isinstance(failure, RejectedPositiveData) or response.status_code != 400:
         return True
     errors = json.loads(response.content).get("errors", ())
