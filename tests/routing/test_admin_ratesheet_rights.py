@@ -119,7 +119,7 @@ SHEETS: Final = {
 
 
 @pytest.mark.parametrize(
-    "may", [set(), {"add"}, {"change"}, {"add", "change"}], ids=lambda may: "+".join(may) or "none"
+    "may", [set(), {"add"}, {"change"}, {"add", "change"}], ids=lambda may: "+".join(sorted(may)) or "none"
 )
 @pytest.mark.parametrize("case", SHEETS)
 def test_it_asks_for_the_right_on_rules_that_every_line_needs(
