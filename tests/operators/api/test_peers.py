@@ -133,7 +133,8 @@ def test_it_takes_a_token_for_nothing_on_the_console_and_a_certificate_neither(a
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/admin/", "/v1/admin/operators", "/v1/docs", "/static/x", f"/v1/internal/operators/{UUID(int=1)}/x"]
+    "address",
+    ["/", "/admin/", "/v1/admin/operators", "/v1/docs", "/static/x", f"/v1/internal/operators/{UUID(int=1)}/x"],
 )
 def test_it_serves_nothing_of_the_console(address: str) -> None:
     refused(router().get(address), status=404, code="NOT_FOUND")
