@@ -47,6 +47,7 @@ BEYOND_SCHEMA: Final = re.compile(
             "three-letter code of ISO 4217|two-letter code of ISO 3166-1",
             "MCC [0-9]+ belongs to|Say why|A day such as",
             "must not contain line breaks or control characters|Null characters are not allowed",
+            "NUL and lone surrogates are not text",
         )
     )
 )

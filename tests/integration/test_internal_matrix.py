@@ -22,10 +22,11 @@ from tests.servers import CONNECTOR, ROUTER
 LISTENER: Final = "config.internal_urls"
 NOBODY: Final = "3f2b8c1e-5d0a-4b7e-9a61-0c9e6f1d2a34"
 OPERATORS, OPERATOR = "v1/internal/operators", "v1/internal/operators/<uuid:operator_id>"
+BOTH: Final = {OPERATORS: "GET", OPERATOR: "GET", "v1/internal/schema": "GET"}
 # Who may call what; a route that is not here is for nobody.
 ALLOWED: Final[Mapping[str, Mapping[str, str]]] = {
-    CONNECTOR: {OPERATORS: "GET", OPERATOR: "GET", f"{OPERATOR}/credentials": "GET", "v1/internal/health": "POST"},
-    ROUTER: {OPERATORS: "GET", OPERATOR: "GET", "v1/internal/routes/resolve": "GET"},
+    CONNECTOR: {**BOTH, f"{OPERATOR}/credentials": "GET", "v1/internal/health": "POST"},
+    ROUTER: {**BOTH, "v1/internal/routes/resolve": "GET"},
 }
 PASSED: Final = frozenset({200, 202, 304, 400, 404})
 FORGED: Final = f"By=spiffe://ops.local/ns/sms/sa/ops;Hash=00;URI={CONNECTOR}"

@@ -22,7 +22,7 @@ from pytest_django import Settings
 from config.groups import ensure_groups
 from health.actions import override_health, start_maintenance
 from health.models import HealthStatus
-from operators.models import AuditEntry, HealthState, LegacyRow, LegacyRun, OutboxEvent
+from operators.models import AuditEntry, CredentialRead, HealthState, LegacyRow, LegacyRun, OutboxEvent
 from routing.models import RateSheet
 from tests.factories import ALICE, make_operator
 from tests.routing.cast import make_destination, make_rule
@@ -83,6 +83,7 @@ PAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     **read_only("operators_auditentry", VIEW),
     **read_only("operators_outboxevent", "A"),
+    **read_only("operators_credentialread", "SA"),
     **read_only("operators_legacyrun", VIEW),
     **read_only("operators_legacyrow", VIEW),
     **read_only("health_healthstatus", VIEW),
@@ -195,6 +196,9 @@ class World:
             "operators_operator": operator.pk,
             "operators_auditentry": AuditEntry.objects.latest("id").pk,
             "operators_outboxevent": OutboxEvent.objects.latest("id").pk,
+            "operators_credentialread": CredentialRead.objects.create(
+                operator_id=operator.pk, caller="smpp-connector", result="ok", at=now
+            ).pk,
             "operators_legacyrun": run.pk,
             "operators_legacyrow": LegacyRow.objects.create(run=run, line=2, name="x", outcome="failed").pk,
             "health_healthstatus": HealthStatus.objects.get(operator=operator).pk,
