@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final
 from uuid import UUID
 
@@ -16,17 +16,31 @@ from routing.resolver import Answer, Candidate, Outcome, Question, Strategy, dra
 from routing.rulebook import FOREVER, NO_CODE, Array, Carriers, Rules, datetime_of, mnc_code, mnc_text, moment
 
 _SCALE: Final = -6  # of a cost in millionths
+_ID: Final = 16  # octets of a rule's id
 
 
 @dataclass(slots=True)
 class _Search:
-    """One number, and the prefixes of its that have rules, the longest last."""
+    """One number, its prefixes that have rules, the longest last, and the rows of the rules that it was given."""
 
     question: Question
     groups: list[tuple[int, int]]
-    taken: list[Candidate] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
     carriers: set[int] = field(default_factory=set)
     is_any_down: bool = False
+
+
+@dataclass(slots=True)
+class _Offers:
+    """Rows of rules in their order, and of each what a draw looks at: plain lists, for arrays are slow one by one."""
+
+    rows: list[int]
+    carriers: list[int]
+    weights: list[int]
+    ids: bytes
+
+    def lot(self, number: str, at: int) -> tuple[float, bytes]:
+        return draw(number, self.ids[_ID * at : _ID * (at + 1)], self.weights[at])
 
 
 def resolve_many(questions: Sequence[Question], carriers: Carriers, rules: Rules, *, limit: int) -> list[Answer]:
@@ -36,7 +50,9 @@ def resolve_many(questions: Sequence[Question], carriers: Carriers, rules: Rules
     while open_ones:
         _take(open_ones, open_ones[0].question, carriers, rules, limit=limit)
         open_ones = [search for search in open_ones if search.groups and len(search.taken) < limit]
-    return [_answer(search) for search in searches]
+    taken = np.array([row for search in searches for row in search.taken], dtype=np.int64)
+    candidates = _candidates(taken, carriers, rules)
+    return [_answer(search, tuple(islice(candidates, len(search.taken)))) for search in searches]
 
 
 def _groups(number: str, rules: Rules) -> list[tuple[int, int]]:
@@ -64,12 +80,18 @@ def _take(searches: Sequence[_Search], asked: Question, carriers: Carriers, rule
     order = np.lexsort(keys[::-1])
     ties = np.cumsum(_differs([key[order] for key in keys])).tolist()
     edges = np.searchsorted(owner[order], np.arange(len(groups) + 1)).tolist()
-    rows = row[order].tolist()
+    row = row[order]
+    offers = _Offers(
+        rows=row.tolist(),
+        carriers=rules["operator"][row].tolist(),
+        weights=rules["weight"][row].tolist(),
+        ids=rules["rule"][row].tobytes(),
+    )
     for place, search in enumerate(searches):
         for _, equals in groupby(range(edges[place], edges[place + 1]), key=ties.__getitem__):
+            _try(search, list(equals), offers, limit=limit)
             if len(search.taken) == limit:
                 break
-            _try(search, [rows[at] for at in equals], carriers, rules, limit=limit)
 
 
 def _routes(asked: Question, carriers: Carriers, rules: Rules, row: Array) -> Array:
@@ -97,17 +119,16 @@ def _differs(keys: Sequence[Array]) -> Array:
     return differs
 
 
-def _try(search: _Search, equals: list[int], carriers: Carriers, rules: Rules, *, limit: int) -> None:
+def _try(search: _Search, equals: list[int], offers: _Offers, *, limit: int) -> None:
     """Take the operators of equal rules in the order that the number draws, each once."""
-    left = [row for row in equals if rules["operator"][row] not in search.carriers] if search.carriers else equals
+    left = [at for at in equals if offers.carriers[at] not in search.carriers]
     if len(left) > 1:
         number = search.question.number
-        left.sort(key=lambda row: draw(number, rules["rule"][row].tobytes(), int(rules["weight"][row])))
-    for row in left:
-        operator = int(rules["operator"][row])
-        if len(search.taken) < limit and operator not in search.carriers:
-            search.carriers.add(operator)
-            search.taken.append(_candidate(row, carriers, rules))
+        left.sort(key=lambda at: offers.lot(number, at))
+    for at in left:
+        if len(search.taken) < limit and offers.carriers[at] not in search.carriers:
+            search.carriers.add(offers.carriers[at])
+            search.taken.append(offers.rows[at])
 
 
 def _keys(asked: Question, carriers: Carriers, rules: Rules, row: Array) -> Iterator[Array]:
@@ -122,32 +143,34 @@ def _keys(asked: Question, carriers: Carriers, rules: Rules, row: Array) -> Iter
         yield rules["priority"][row]
 
 
-def _candidate(row: int, carriers: Carriers, rules: Rules) -> Candidate:
-    operator = int(rules["operator"][row])
-    mcc, mnc = int(rules["mcc"][row]), int(rules["mnc"][row])
-    start, end = int(rules["start"][row]), int(rules["end"][row])
-    return Candidate(
-        rule_id=UUID(bytes=rules["rule"][row].tobytes()),
-        operator_id=carriers.ids[operator],
-        prefix=f"+{rules['prefix'][row]}",
-        mcc="" if mcc == NO_CODE else f"{mcc:03}",
-        mnc="" if mnc == NO_CODE else mnc_text(mnc),
-        priority=int(rules["priority"][row]),
-        weight=int(rules["weight"][row]),
-        cost=Decimal(int(rules["cost"][row])).scaleb(_SCALE),
-        currency=rules["currency"][row].decode(),
-        effective_from=None if start < -FOREVER else datetime_of(start),
-        effective_to=None if end == FOREVER else datetime_of(end),
-        active=True,
-        operator_name=carriers.names[operator],
-        status=carriers.statuses[operator],
-        health=carriers.healths[operator],
-    )
+def _candidates(rows: Array, carriers: Carriers, rules: Rules) -> Iterator[Candidate]:
+    ids = rules["rule"][rows].tobytes()
+    names = ("operator", "prefix", "mcc", "mnc", "priority", "weight", "cost", "currency", "start", "end")
+    columns = [rules[name][rows].tolist() for name in names]
+    for at, (carrier, prefix, mcc, mnc, priority, weight, cost, currency, start, end) in enumerate(
+        zip(*columns, strict=True)
+    ):
+        yield Candidate(
+            rule_id=UUID(bytes=ids[_ID * at : _ID * (at + 1)]),
+            operator_id=carriers.ids[carrier],
+            prefix=f"+{prefix}",
+            mcc="" if mcc == NO_CODE else f"{mcc:03}",
+            mnc="" if mnc == NO_CODE else mnc_text(mnc),
+            priority=priority,
+            weight=weight,
+            cost=Decimal(cost).scaleb(_SCALE),
+            currency=currency.decode(),
+            effective_from=None if start < -FOREVER else datetime_of(start),
+            effective_to=None if end == FOREVER else datetime_of(end),
+            active=True,
+            operator_name=carriers.names[carrier],
+            status=carriers.statuses[carrier],
+            health=carriers.healths[carrier],
+        )
 
 
-def _answer(search: _Search) -> Answer:
-    question = search.question
-    if search.taken:
-        return Answer(question, Outcome.ROUTED, question.currency, tuple(search.taken))
-    outcome = Outcome.ALL_UNHEALTHY if search.is_any_down else Outcome.NO_ROUTE
-    return Answer(question, outcome, question.currency, ())
+def _answer(search: _Search, ranked: tuple[Candidate, ...]) -> Answer:
+    outcome = Outcome.ROUTED
+    if not ranked:
+        outcome = Outcome.ALL_UNHEALTHY if search.is_any_down else Outcome.NO_ROUTE
+    return Answer(search.question, outcome, search.question.currency, ranked)
