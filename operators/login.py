@@ -1,4 +1,4 @@
-"""Staying logged in to Vault: renewal at half of a token's life, and a new login where that is possible."""
+"""Staying logged in to Vault: renewal before half of a token's life is over, and a new login where that is possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from operators.transport import time_left
 
 logger = logging.getLogger(__name__)
 
-# A single try at half of the life is a known way to lose a token: it is repeated at this pace until it works.
+# A single try is a known way to lose a token: it is repeated at this pace until it works.
 RETRY_SECONDS: Final = 30.0
 # A policy that forbids something answers 403 for ever: no new login, and no new token in Vault, more often than this.
 LOGIN_PAUSE: Final = 10.0
