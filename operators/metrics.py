@@ -12,7 +12,9 @@ operator_delete = Counter("ops_operator_delete", "Deletions of operators.", ["re
 credentials_read = Counter("ops_credentials_read", "Reads of a password from Vault.", ["result"])
 vault_read_seconds = Histogram("ops_vault_read_duration_seconds", "Reads from Vault.", buckets=VAULT_BUCKETS)
 vault_write_seconds = Histogram("ops_vault_write_duration_seconds", "Writes to Vault.", buckets=VAULT_BUCKETS)
-vault_auth = Counter("ops_vault_auth", "Logins to Vault, renewals of its tokens, and calls that its policy denied.", ["result"])
+vault_auth = Counter(
+    "ops_vault_auth", "Logins to Vault, renewals of its tokens, and calls that its policy denied.", ["result"]
+)
 nats_publish = Counter("ops_nats_publish", "Events offered to the broker.", ["event", "result"])
 console_login = Counter("ops_console_login", "Log-ins to the console.", ["result"])
 pg_errors = Counter("ops_pg_errors", "Failed work on PostgreSQL.", ["op"])
