@@ -216,7 +216,8 @@ def test_it_replaces_a_login_that_comes_to_its_maximal_life(
         assert internal.read(path, version=1)["password"].reveal() == "x"
         time.sleep(0.2)
 
-    assert 2 <= kubernetes.logins <= 10  # of 25 reads; Vault counts such short lives in whole seconds
+    # A storm would be hundreds: each of the threads asks fifty times a second.
+    assert 2 <= kubernetes.logins <= 20  # of 25 reads; Vault counts such short lives in whole seconds
 
 
 def token_of(**options: str | bool) -> str:
@@ -298,4 +299,5 @@ def test_it_serves_many_threads_through_short_lives_without_a_failure(
 
     assert reads > 200
     assert failures == []
-    assert 2 <= kubernetes.logins <= 10
+    # A storm would be hundreds: each of the threads asks fifty times a second.
+    assert 2 <= kubernetes.logins <= 20
