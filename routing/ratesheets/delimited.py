@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 from routing.ratesheets.grids import Grid, Row
 from routing.ratesheets.kinds import UTF_16
-from routing.ratesheets.limits import MOST_CHARACTERS, MOST_COLUMNS, MOST_ROWS
+from routing.ratesheets.limits import MOST_CHARACTERS, MOST_COLUMNS, MOST_ROWS, MOST_SHEET_ROWS
 from routing.ratesheets.lines import DELIMITERS, UnusableSheet
 
 _CHUNK: Final = 1 << 20
@@ -53,6 +53,8 @@ def _rows(stream: BinaryIO, encoding: str, delimiter: str) -> Generator[Row]:
                     raise UnusableSheet(f"The sheet has more than {MOST_ROWS:,} rows; split it.")
                 yield line, cells
             line = reader.line_num + 1
+            if line > MOST_SHEET_ROWS:
+                raise UnusableSheet(f"The sheet has more than {MOST_SHEET_ROWS:,} lines, most of them empty.")
     except csv.Error as error:
         hint = " Look for a quotation mark that is never closed." if "limit" in str(error) else ""
         raise UnusableSheet(f"Line {line} cannot be read as CSV: {error}.{hint}") from None

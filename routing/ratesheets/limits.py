@@ -17,6 +17,6 @@ SMALL: Final = 10 * 1024 * 1024
 MOST_MEMBERS: Final = 1_000
 MOST_ELEMENTS: Final = 12_000_000  # of one part: 250,000 rows of 20 cells, with room
 MOST_MARKUP: Final = 256 * 1024  # bytes without the beginning of a tag
-MOST_SHEET_ROWS: Final = 1_048_576  # what Excel can number
+MOST_SHEET_ROWS: Final = 1_048_576  # what Excel can number; empty ones count
 MOST_SHARED_STRINGS: Final = 1_000_000
 MOST_SHARED_CHARACTERS: Final = 20_000_000

@@ -253,3 +253,11 @@ def test_it_holds_little_of_a_long_sheet() -> None:
     with at_most(20):
         lines = read_lines(stream, filename="rates.csv", column_map=column_map, defaults=DEFAULTS)
         assert sum(1 for _ in lines) == 50_000
+
+
+def test_it_counts_empty_lines_before_they_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "MOST_SHEET_ROWS", 1_000)
+    sheet = b"Prefix,Price\n+44,0.01\n"
+    assert len(read(sheet + b"\n" * 900)) == 1
+    with pytest.raises(UnusableSheet, match="more than 1,000 lines, most of them empty"):
+        read(sheet + b"\n" * 1_000)
