@@ -1,4 +1,4 @@
-"""What the tests of the house share: its log lines as JSON, and its spans as they are finished."""
+"""What the tests of the house share: its log lines as JSON, its spans as they are finished, an issuer of tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from tests.config.issuer import AUDIENCE, ISSUER, OPERATORS, Ask, Issuer, KeySetServer, serving
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from django.http import HttpResponse
+    from pytest_django.fixtures import Settings
+
     from deploy.dev.postgres import Postgres
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -66,3 +73,43 @@ def postgres_away(transactional_db: None, postgres_server: Postgres) -> Iterator
     postgres_server.stop()
     yield come_back
     come_back()
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+def key_file(issuer: Issuer, tmp_path: Path, settings: Settings) -> Path:
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps(issuer.key_set()))
+    settings.JWT_ISSUER, settings.JWT_AUDIENCE = ISSUER, AUDIENCE
+    settings.JWT_JWKS_URL, settings.JWT_JWKS_PATH = "", str(path)
+    return path
+
+
+@pytest.fixture
+def key_server(issuer: Issuer, settings: Settings) -> Iterator[KeySetServer]:
+    with serving() as server:
+        server.publish(issuer)
+        settings.JWT_ISSUER, settings.JWT_AUDIENCE = ISSUER, AUDIENCE
+        settings.JWT_JWKS_URL, settings.JWT_JWKS_PATH = server.url, ""
+        yield server
+
+
+@pytest.fixture
+def ask(db: None) -> Ask:
+    """Send one request with an Authorization header; GET of the list unless told otherwise."""
+
+    def send(token: str | None, *, method: str = "get", header: str | None = None, **extra: str) -> HttpResponse:
+        if header is None and token is not None:
+            header = f"Bearer {token}"
+        if header is not None:
+            extra["HTTP_AUTHORIZATION"] = header
+        from rest_framework.test import APIClient
+
+        answer: HttpResponse = getattr(APIClient(), method)(OPERATORS, **extra)
+        return answer
+
+    return send

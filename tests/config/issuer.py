@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -12,10 +12,15 @@ from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from django.http import HttpResponse
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 ISSUER: Final = "https://id.example"
 AUDIENCE: Final = "ops-tests"
+
+OPERATORS: Final = "/v1/admin/operators"
+# Sends one request with a token and returns the answer.
+Ask = Callable[..., HttpResponse]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,53 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.management import CommandError, call_command
 from django.http import HttpResponse
 from pytest_django.fixtures import Settings
-from rest_framework.test import APIClient
 
 from config import keysets
 from config.devkeys import ensure_dev_keys
-from tests.config.issuer import AUDIENCE, ISSUER, Issuer, KeySetServer, public_jwk, serving
+from tests.config.issuer import ISSUER, Ask, Issuer, KeySetServer, public_jwk, serving
 
-OPERATORS = "/v1/admin/operators"
-Ask = Callable[..., HttpResponse]
 CLOCK = time.monotonic
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture
-def key_file(issuer: Issuer, tmp_path: Path, settings: Settings) -> Path:
-    path = tmp_path / "jwks.json"
-    path.write_text(json.dumps(issuer.key_set()))
-    settings.JWT_ISSUER, settings.JWT_AUDIENCE = ISSUER, AUDIENCE
-    settings.JWT_JWKS_URL, settings.JWT_JWKS_PATH = "", str(path)
-    return path
-
-
-@pytest.fixture
-def key_server(issuer: Issuer, settings: Settings) -> Iterator[KeySetServer]:
-    with serving() as server:
-        server.publish(issuer)
-        settings.JWT_ISSUER, settings.JWT_AUDIENCE = ISSUER, AUDIENCE
-        settings.JWT_JWKS_URL, settings.JWT_JWKS_PATH = server.url, ""
-        yield server
-
-
-@pytest.fixture
-def ask(db: None) -> Ask:
-    """Send one request with an Authorization header; GET of the list unless told otherwise."""
-
-    def send(token: str | None, *, method: str = "get", header: str | None = None, **extra: str) -> HttpResponse:
-        if header is None and token is not None:
-            header = f"Bearer {token}"
-        if header is not None:
-            extra["HTTP_AUTHORIZATION"] = header
-        answer: HttpResponse = getattr(APIClient(), method)(OPERATORS, **extra)
-        return answer
-
-    return send
 
 
 def code(answer: HttpResponse) -> tuple[int, str]:

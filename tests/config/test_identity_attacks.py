@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,49 +20,15 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from django.db import connection
-from django.http import HttpResponse
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
 from config import keysets
 from config.identity import read_token
-from tests.config.issuer import AUDIENCE, ISSUER, Issuer, KeySetServer, public_jwk, serving
-from tests.config.test_identity import Ask, b64, code, encode, pass_seconds, replace, sign
+from tests.config.issuer import AUDIENCE, ISSUER, Ask, Issuer, KeySetServer, public_jwk
+from tests.config.test_identity import b64, code, encode, pass_seconds, replace, sign
 
 REFUSED: Final = (401, "UNAUTHENTICATED")
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture
-def key_file(issuer: Issuer, tmp_path: Path, settings: Settings) -> Path:
-    path = tmp_path / "jwks.json"
-    path.write_text(json.dumps(issuer.key_set()))
-    settings.JWT_ISSUER, settings.JWT_AUDIENCE = ISSUER, AUDIENCE
-    settings.JWT_JWKS_URL, settings.JWT_JWKS_PATH = "", str(path)
-    return path
-
-
-@pytest.fixture
-def key_server(issuer: Issuer, settings: Settings) -> Iterator[KeySetServer]:
-    with serving() as server:
-        server.publish(issuer)
-        settings.JWT_ISSUER, settings.JWT_AUDIENCE = ISSUER, AUDIENCE
-        settings.JWT_JWKS_URL, settings.JWT_JWKS_PATH = server.url, ""
-        yield server
-
-
-@pytest.fixture
-def ask(db: None) -> Ask:
-    def send(token: str | None, *, method: str = "get", header: str | None = None, **extra: str) -> HttpResponse:
-        extra["HTTP_AUTHORIZATION"] = f"Bearer {token}" if header is None else header
-        answer: HttpResponse = getattr(APIClient(), method)("/v1/admin/operators", **extra)
-        return answer
-
-    return send
 
 
 def rsa_key(issuer: Issuer) -> rsa.RSAPrivateKey:
