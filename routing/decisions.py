@@ -37,8 +37,10 @@ class _Search:
 
 def decide(question: Question, *, limit: int) -> Answer:
     """Answer with the first `limit` operators."""
-    [answer] = decide_all(question, [question.number], limit=limit)
-    return answer
+    with _measured(1):
+        if _needs_all(question):
+            return _decide_by_all([question], limit)[0]
+        return _decide_by_the_nearest(question, limit)
 
 
 def decide_all(question: Question, numbers: Sequence[str], *, limit: int) -> list[Answer]:
@@ -47,10 +49,9 @@ def decide_all(question: Question, numbers: Sequence[str], *, limit: int) -> lis
         questions = _each(question, numbers)
         if len(numbers) >= FROM_MEMORY and _is_for_memory(question):
             return resolve_many(questions, *rulebook().current(), limit=limit)
-        if question.strategy is Strategy.COST and not question.currency:
-            # Which currency is the most frequent, only all rules together tell.
+        if _needs_all(question):
             return _decide_by_all(questions, limit)
-        return _decide_by_the_nearest(questions, limit)
+        return _decide_all_by_the_nearest(questions, limit)
 
 
 def decide_and_explain(question: Question) -> tuple[Answer, list[Explained]]:
@@ -63,6 +64,11 @@ def _is_for_memory(question: Question) -> bool:
     """Tell whether the rulebook can answer: it knows one currency at a time, and only what is committed."""
     is_comparable = question.strategy is not Strategy.COST or bool(question.currency and not question.rates)
     return is_comparable and not connection.in_atomic_block
+
+
+def _needs_all(question: Question) -> bool:
+    """Tell whether all rules have to be read: which currency is the most frequent, only they together tell."""
+    return question.strategy is Strategy.COST and not question.currency
 
 
 def _each(question: Question, numbers: Sequence[str]) -> list[Question]:
@@ -80,14 +86,29 @@ def _decide_by_all(questions: Sequence[Question], limit: int) -> list[Answer]:
     return answers
 
 
-def _decide_by_the_nearest(questions: Sequence[Question], limit: int) -> list[Answer]:
-    """Go from the longest prefix to shorter ones, with those numbers whose answer is not full yet."""
+def _decide_by_the_nearest(question: Question, limit: int) -> Answer:
+    """Go from the longest prefix to shorter ones until the answer is full."""
+    rules: list[Candidate] = []
+    rest, rows = question.number, limit + SPARE
+    while True:
+        group = lookup.nearest(question, rest, rows)
+        rules += group.rules
+        answer = resolve(question, rules, limit=limit)
+        if len(answer.ranked) == limit or not group.prefix:
+            return answer
+        if len(group.rules) >= rows:
+            return _decide_by_all([question], limit)[0]
+        rest = group.prefix[:-1]
+
+
+def _decide_all_by_the_nearest(questions: Sequence[Question], limit: int) -> list[Answer]:
+    """Do the same for many numbers at once, in each round with those whose answer is not full yet."""
     answers = [Answer(each, Outcome.NO_ROUTE, "", ()) for each in questions]
     searches = [_Search(place, each, each.number) for place, each in enumerate(questions)]
     truncated: list[_Search] = []
     rows = limit + SPARE
     while searches:
-        groups = lookup.nearest(questions[0], [search.rest for search in searches], rows)
+        groups = lookup.nearest_of_many(questions[0], [search.rest for search in searches], rows)
         unfinished: list[_Search] = []
         for search, group in zip(searches, groups, strict=True):
             search.rules += group.rules

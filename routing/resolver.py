@@ -7,15 +7,13 @@ strategy. An operator stands in the answer once, by its first rule in this order
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
-from itertools import groupby, islice
 from math import log
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -113,7 +111,7 @@ def resolve(question: Question, candidates: Iterable[Candidate], *, limit: int |
         elif obstacle in DOWN:
             is_any_down = True
     currency = currency_of(question, usable)
-    ranked = tuple(islice(rank(question, usable, currency), limit))
+    ranked = tuple(rank(question, usable, currency, limit))
     if usable:
         return Answer(question, Outcome.ROUTED, currency, ranked)
     return Answer(question, Outcome.ALL_UNHEALTHY if is_any_down else Outcome.NO_ROUTE, currency, ranked)
@@ -147,19 +145,25 @@ def most_frequent(counts: Mapping[str, int]) -> str:
     return min(counts, key=lambda currency: (-counts[currency], currency), default="")
 
 
-def rank(question: Question, usable: Iterable[Candidate], currency: str) -> Iterator[Candidate]:
-    """Yield each operator once, the first to try first; only as far as somebody reads is anything drawn."""
+def rank(question: Question, usable: Iterable[Candidate], currency: str, limit: int | None) -> list[Candidate]:
+    """List each operator once, the first to try first; beyond `limit` operators nothing is drawn."""
     order = order_by(question, currency)
-    keyed = sorted(((order(candidate), candidate) for candidate in usable), key=itemgetter(0))
-    seen: set[UUID] = set()
-    for _, equals in groupby(keyed, key=itemgetter(0)):
-        tied = [candidate for _, candidate in equals if candidate.operator_id not in seen]
+    equals: dict[tuple[Any, ...], list[Candidate]] = {}
+    for candidate in usable:
+        equals.setdefault(order(candidate), []).append(candidate)
+    ranked: list[Candidate] = []
+    seen: set[int] = set()  # a UUID would be hashed in Python
+    for key in sorted(equals):
+        tied = [candidate for candidate in equals[key] if candidate.operator_id.int not in seen]
         if len(tied) > 1:
             tied.sort(key=lambda each: draw(question.number, each.rule_id.bytes, each.weight))
         for candidate in tied:
-            if candidate.operator_id not in seen:
-                seen.add(candidate.operator_id)
-                yield candidate
+            if candidate.operator_id.int not in seen:
+                seen.add(candidate.operator_id.int)
+                ranked.append(candidate)
+                if len(ranked) == limit:
+                    return ranked
+    return ranked
 
 
 def order_by(question: Question, currency: str) -> Callable[[Candidate], tuple[Any, ...]]:
@@ -168,12 +172,12 @@ def order_by(question: Question, currency: str) -> Callable[[Candidate], tuple[A
     price = price_in(currency, question.rates)
 
     def key(candidate: Candidate) -> tuple[Any, ...]:
-        general = -len(candidate.prefix), -candidate.specificity, candidate.health == "DEGRADED"
+        length, specificity, is_degraded = len(candidate.prefix), candidate.specificity, candidate.health == "DEGRADED"
         if strategy is Strategy.PRIORITY:
-            return *general, candidate.priority
+            return -length, -specificity, is_degraded, candidate.priority
         if strategy is Strategy.WEIGHTED:
-            return general
-        return *general, *price(candidate), candidate.priority
+            return -length, -specificity, is_degraded
+        return -length, -specificity, is_degraded, *price(candidate), candidate.priority
 
     return key
 

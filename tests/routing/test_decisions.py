@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError, connection
 from prometheus_client import REGISTRY
 
 from operators.models import HealthState, Operator, Status
@@ -277,6 +278,21 @@ def test_it_asks_the_database_once_whatever_the_number_of_numbers(django_assert_
         answers = decide_all(question(), ["+447911123456", "+33612345678"] * 500, limit=1)
     assert [answer.outcome.value for answer in answers[:2]] == ["ROUTED", "NO_ROUTE"]
     assert len(answers) == 1000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_asks_on_a_new_connection_when_the_old_one_is_gone() -> None:
+    rule(carrier("One"))
+    assert order() == ["One"]
+
+    connection.close()
+    assert order() == ["One"]
+
+    connection.connection.close()
+    with pytest.raises(OperationalError):
+        order()
+    connection.close()
+    assert order() == ["One"]
 
 
 def test_it_counts_each_resolution() -> None:
