@@ -53,7 +53,9 @@ class Caller:
 
 
 @contextmanager
-def listening(application: str = "config.internal_wsgi", **environ: str) -> Iterator[tuple[Listener, ssl.SSLContext]]:
+def listening(
+    application: str = "config.internal_wsgi", *, workers: int = 2, threads: int = 8, **environ: str
+) -> Iterator[tuple[Listener, ssl.SSLContext]]:
     """Run an application as the internal listener is run, and give it with the connector's side of the handshake."""
     authority = Authority.create("Bench CA")
     with tempfile.TemporaryDirectory() as home:
@@ -64,7 +66,7 @@ def listening(application: str = "config.internal_wsgi", **environ: str) -> Iter
         # Neither the limit per caller nor a silent log would be fair.
         more = {"CREDENTIALS_PER_SECOND": "100000", "CREDENTIALS_BURST": "100000", "LOG_LEVEL": "INFO", **environ}
         with running(
-            {**os.environ, **paths}, mount.home, workers=2, threads=8, application=application, **more
+            {**os.environ, **paths}, mount.home, workers=workers, threads=threads, application=application, **more
         ) as listener:
             context = listener.context(authority, authority.issue("connector", uris=[CONNECTOR]))
             # The port answers before the workers are up, which is nothing that a caller should be timed for.
