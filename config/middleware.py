@@ -32,7 +32,7 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        asked = request.headers.get("X-Request-ID", "")
+        asked = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = asked if REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
         request.request_id = request_id  # type: ignore[attr-defined]  # config.problems shows it
         started = time.perf_counter()

@@ -11,9 +11,11 @@ from django.http import HttpRequest
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.django import DjangoInstrumentor
+from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
 from opentelemetry.trace import Span, SpanContext, Status
 
 SPAN_CONTEXT_KEY: Final = "ops.span_context"
@@ -44,18 +46,20 @@ ALLOWED_ATTRIBUTES: Final = frozenset(
 def configure() -> None:
     """Set up the process's tracer once; spans are exported only where OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-    The sampler follows OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG (default: the parent's decision, else always).
+    The sampler follows OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG; without them it takes the parent's decision,
+    else records what is exported. What is not recorded has its ids all the same.
     """
     if isinstance(trace.get_tracer_provider(), TracerProvider):
         return
     provider = TracerProvider(
+        sampler=sampler(is_exporting=bool(settings.OTLP_ENDPOINT)),
         resource=Resource.create(
             {
                 "service.name": settings.SERVICE_NAME,
                 "ops.process": settings.PROCESS_NAME,
                 "deployment.environment.name": settings.ENVIRONMENT,
             }
-        )
+        ),
     )
     if settings.OTLP_ENDPOINT:
         provider.add_span_processor(BatchSpanProcessor(AllowListExporter(OTLPSpanExporter(timeout=5))))
@@ -67,6 +71,11 @@ def configure() -> None:
         middleware_position=next(index for index, name in enumerate(settings.MIDDLEWARE) if name in INSIDE),
         request_hook=remember_span,
     )
+
+
+def sampler(*, is_exporting: bool) -> Sampler | None:
+    """Choose who decides which traces are recorded; None is the SDK's own choice, by the environment."""
+    return None if is_exporting or os.environ.get(OTEL_TRACES_SAMPLER) else ParentBased(ALWAYS_OFF)
 
 
 def remember_span(span: Span, request: HttpRequest) -> None:

@@ -38,6 +38,16 @@ class PeerSocket(ssl.SSLSocket):
     """A connection of a caller that never waits for it without end."""
 
     made_at = 0.0
+    _certificate: Any = None
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """Read the caller's certificate, which a connection never changes (OP_NO_RENEGOTIATION), once."""
+        if binary_form or self._certificate is None:
+            found = super().getpeercert(binary_form)
+            if binary_form or not found:
+                return found
+            self._certificate = found
+        return self._certificate
 
     def setblocking(self, flag: bool) -> None:
         self.settimeout(IO_SECONDS if flag else 0.0)

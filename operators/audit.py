@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
-
 from operators.actors import Actor
 from operators.models import AuditAction, AuditEntry, AuditObject, CredentialRead, Operator
+from operators.prepared import execute
 from operators.tracing import trace_id
 from operators.wire import JSONValue
 
@@ -22,7 +21,8 @@ Changes = Mapping[str, tuple[JSONValue, JSONValue]]
 _ADD_READ: Final = f"""
     INSERT INTO {CredentialRead._meta.db_table}
         (operator_id, credential_version, caller, identity, result, trace_id, at)
-    SELECT %s, %s, %s, %s, %s, %s, %s FROM set_config('synchronous_commit', 'off', true)
+    SELECT %s::uuid, %s::int, %s::text, %s::text, %s::text, %s::text, %s::timestamptz
+    FROM set_config('synchronous_commit', 'off', true)
 """  # noqa: S608 - the table's name is ours
 _FLUSH: Final = "SELECT pg_logical_emit_message(true, 'audit', '')"
 
@@ -82,6 +82,5 @@ def record_credential_read(
 
     Whatever goes wrong is raised as a database error: then there is no row, and the caller gives no password away.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_ADD_READ, (operator_id, credential_version, caller, identity, result, trace_id(), at))
-        cursor.execute(_FLUSH)
+    execute(_ADD_READ, (operator_id, credential_version, caller, identity, result, trace_id(), at))
+    execute(_FLUSH)

@@ -151,19 +151,19 @@ class VaultCredentialField(_CredentialBase):
             names.append(name)
         return tuple(names)
 
-    def path_for(self, instance: models.Model) -> str:
-        """Return where the row's secret lies; ValueError when a part of the path is no safe path segment."""
+    def path_for(self, instance: object) -> str:
+        """Return where the secret of a row lies, whatever holds its columns; ValueError when one is no safe segment."""
         parts = {name: getattr(instance, name) for name in self._placeholders}
         for name, part in parts.items():
             if part is None or not PATH_SEGMENT.fullmatch(str(part)):
-                raise ValueError(f"{name} of this {instance._meta.verbose_name} cannot stand in a Vault path.")
+                raise ValueError(f"{name} of this {self.model._meta.verbose_name} cannot stand in a Vault path.")
         return self.path.format(**parts)
 
     def payload_for(self, instance: models.Model, secret: Secret) -> dict[str, Secret | str]:
         """Return what to write for the row: the secret and the attributes that are stored with it."""
         return {**{name: str(getattr(instance, name)) for name in self.stored_with}, self.key: secret}
 
-    def read(self, instance: models.Model) -> str:
+    def read(self, instance: object) -> str:
         """Ask Vault for the version that the row names; SecretMissing when the row names none or it is not there."""
         version = getattr(instance, self.version_field)
         path = self.path_for(instance)

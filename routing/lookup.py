@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +10,7 @@ from typing import Any, Final
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from operators import prepared
 from operators.models import HealthState, Operator, Status
 from routing.models import RoutingRule
 from routing.resolver import Candidate, Question, Strategy
@@ -93,8 +93,6 @@ _PRICE_ORDER: Final = """
     rule.priority
 """
 
-_kept = threading.local()
-
 
 @dataclass(slots=True)
 class Group:
@@ -126,7 +124,7 @@ def nearest(question: Question, number: str, rows: int) -> Group:
 
     The prefix is empty where no rule has any; `rows` is part of the statement, so that the planner counts with it.
     """
-    found = _fetch_at_once(
+    found = prepared.fetch(
         nearest_statement(question.strategy, bool(question.rates), rows, is_one=True),
         {"number": number, **_values(question)},
     )
@@ -173,22 +171,8 @@ def _fetch(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Run one statement; the server keeps it prepared, for planning costs more than the lookup."""
     wrapper = connections[DEFAULT_DB_ALIAS]
     wrapper.ensure_connection()
-    with wrapper.wrap_database_errors, _cursor(wrapper.connection) as cursor:
-        return cursor.execute(statement, values, prepare=True, binary=True).fetchall()
-
-
-def _fetch_at_once(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Run one statement of few rows on this thread's own cursor: to make one costs a tenth of a lookup."""
-    wrapper = connections[DEFAULT_DB_ALIAS]
-    wrapper.ensure_connection()
-    cursor: psycopg.Cursor | None = getattr(_kept, "cursor", None)
-    if cursor is None or cursor.connection is not wrapper.connection:
-        cursor = _kept.cursor = _cursor(wrapper.connection)
-    with wrapper.wrap_database_errors:
-        return cursor.execute(statement, values, prepare=True, binary=True).fetchall()
-
-
-def _cursor(session: psycopg.Connection) -> psycopg.Cursor:
+    session = wrapper.connection
     # Django switches it off. Its own cursors bind on this side and never prepare, so that this concerns ours alone.
     session.prepare_threshold = 0
-    return psycopg.Cursor(session)
+    with wrapper.wrap_database_errors, psycopg.Cursor(session) as cursor:
+        return cursor.execute(statement, values, prepare=True, binary=True).fetchall()

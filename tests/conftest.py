@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _servers = TestServers()
     _servers.start()
     os.environ.update(_servers.environ(), OPS_DOTENV=os.devnull, DJANGO_SETTINGS_MODULE="config.settings")
+    os.environ["OTEL_TRACES_SAMPLER"] = "parentbased_always_on"  # nothing is exported, but tests look at spans
     django.setup()
     from tests.flushing import let_flush
 

@@ -23,7 +23,7 @@ class StrictView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             raise LengthRequired
 
     def options(self, request: Request | HttpRequest, *args: Any, **kwargs: Any) -> Response:

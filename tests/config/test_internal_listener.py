@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +243,23 @@ def test_it_keeps_what_it_has_while_the_new_files_are_broken(
 
     mount.put(pair, authority)
     assert served(listener, context) == serial(pair)
+
+
+def test_it_answers_more_callers_than_threads_in_turn(
+    process_env: dict[str, str], mount: Mount, authority: Authority
+) -> None:
+    """Each keeps its connection and asks again: a thread that waits for one of them keeps no other waiting."""
+    with running(environ_of(process_env, mount), mount.home, workers=1, threads=2) as listener, ExitStack() as stack:
+        good = listener.context(authority, authority.issue("router", uris=[ROUTER]))
+        assert ask(listener, good)[0] == 200
+        callers = [HTTPSConnection(HOST, listener.port, timeout=5, context=good) for _ in range(12)]
+        for caller in callers * 5:
+            stack.callback(caller.close)
+            began = time.monotonic()
+            caller.request("GET", LIVE)
+            with caller.getresponse() as answer:
+                assert (answer.status, answer.read()[:1]) == (200, b"{")
+            assert time.monotonic() - began < 1
 
 
 def test_it_is_not_delayed_by_callers_that_stall(

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 from django.test import Client
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from config.telemetry import sampler
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -134,3 +137,20 @@ def test_it_carries_the_trace_into_the_outbox_and_the_audit_trail(api: APIClient
     trace_id = format(outer.get_span_context().trace_id, "032x")
     assert OutboxEvent.objects.get(operator_id=operator.id).traceparent.split("-")[1] == trace_id
     assert AuditEntry.objects.get(operator=operator).trace_id == trace_id
+
+
+def test_it_records_nothing_that_nobody_collects_but_what_a_caller_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER")
+    tracer = TracerProvider(sampler=sampler(is_exporting=False)).get_tracer("tests")
+
+    root = tracer.start_span("root")
+    child = tracer.start_span("child", context=TraceContextTextMapPropagator().extract({"traceparent": PARENT}))
+
+    assert root.get_span_context().is_valid
+    assert (root.is_recording(), child.is_recording()) == (False, True)
+
+
+def test_it_leaves_the_choice_to_the_environment_where_spans_are_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sampler(is_exporting=False) is None  # the tests' environment names one
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER")
+    assert sampler(is_exporting=True) is None
