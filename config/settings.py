@@ -77,6 +77,7 @@ INTERNAL_MIDDLEWARE = [
     "config.middleware.SecurityHeadersMiddleware",
     "config.middleware.ProbesMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "config.serverspan.ServerSpanMiddleware",
     "django.middleware.common.CommonMiddleware",
     "config.middleware.StoresAwayMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",

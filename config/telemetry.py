@@ -19,10 +19,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
 from opentelemetry.trace import Span, SpanContext, Status
 
 SPAN_CONTEXT_KEY: Final = "ops.span_context"
-# Whichever comes first: the internal API has no sessions.
-INSIDE: Final = frozenset(
-    {"django.contrib.sessions.middleware.SessionMiddleware", "django.middleware.common.CommonMiddleware"}
-)
+INSIDE: Final = "django.contrib.sessions.middleware.SessionMiddleware"
 # Query strings, addresses, headers and the texts of exceptions may quote what a caller sent.
 ALLOWED_ATTRIBUTES: Final = frozenset(
     {
@@ -64,11 +61,13 @@ def configure() -> None:
     if settings.OTLP_ENDPOINT:
         provider.add_span_processor(BatchSpanProcessor(AllowListExporter(OTLPSpanExporter(timeout=5))))
     trace.set_tracer_provider(provider)
+    if settings.LISTENER == "internal":
+        return  # config.serverspan
     # The stable names of HTTP attributes; the library reads the choice from the environment.
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     DjangoInstrumentor().instrument(
         # Inside what answers probes, static files and redirects, and what gives a refused host its headers.
-        middleware_position=next(index for index, name in enumerate(settings.MIDDLEWARE) if name in INSIDE),
+        middleware_position=settings.MIDDLEWARE.index(INSIDE),
         request_hook=remember_span,
     )
 

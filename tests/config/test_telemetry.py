@@ -4,12 +4,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from config.serverspan import ServerSpanMiddleware
 from config.telemetry import sampler
 
 if TYPE_CHECKING:
@@ -50,6 +52,40 @@ def test_it_makes_one_server_span_per_request_under_the_callers_trace(spans: InM
     }
     assert span.resource.attributes["service.name"] == "operator-management-service"
     assert span.resource.attributes["ops.process"]
+
+
+@pytest.mark.django_db
+def test_it_makes_the_same_of_a_request_to_the_internal_listener(spans: InMemorySpanExporter) -> None:
+    from tests.config.peers import connector
+
+    path = "/v1/internal/operators/00000000-0000-4000-8000-000000000000/credentials"
+    answer = connector().get(f"{path}?password=canary", headers={"traceparent": PARENT})
+    assert answer.status_code == 400
+    (span,) = [each for each in spans.get_finished_spans() if each.kind is SpanKind.SERVER]
+    assert span.name == "GET v1/internal/operators/<uuid:operator_id>/credentials"
+    assert format(context(span).trace_id, "032x") == PARENT.split("-")[1]
+    assert dict(span.attributes or {}) == {
+        "http.request.method": "GET",
+        "http.response.status_code": 400,
+        "http.route": "v1/internal/operators/<uuid:operator_id>/credentials",
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
+    }
+    assert span.status.status_code is StatusCode.UNSET
+
+
+def test_it_marks_requests_to_the_internal_listener_that_failed(spans: InMemorySpanExporter) -> None:
+    def fail(request: HttpRequest) -> HttpResponse:
+        middleware.process_exception(request, ValueError("canary"))
+        return HttpResponse(status=500)
+
+    middleware = ServerSpanMiddleware(fail)
+    middleware(RequestFactory().get("/nowhere"))
+    (span,) = spans.get_finished_spans()
+    assert (span.name, span.status.status_code) == ("GET", StatusCode.ERROR)
+    assert (span.attributes or {})["error.type"] == "500"
+    assert [dict(event.attributes or {}) for event in span.events] == [{"exception.type": "ValueError"}]
+    assert trace.get_current_span() is trace.INVALID_SPAN
 
 
 @pytest.mark.django_db
