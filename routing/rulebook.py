@@ -83,10 +83,11 @@ class Carriers:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The active rules by prefix, column by column, and where those of each prefix begin and end."""
+    """The active rules by prefix, column by column, and where those of each prefix begin; FOREVER is the last one."""
 
     columns: dict[str, Array]
-    places: dict[int, tuple[int, int]]
+    prefixes: Array
+    begins: Array
 
     def __getitem__(self, name: str) -> Array:
         return self.columns[name]
@@ -199,9 +200,7 @@ def _in_order(columns: dict[str, Array]) -> Rules:
     order = np.argsort(columns["prefix"], kind="stable")
     ordered = {name: columns.pop(name)[order] for name in tuple(columns)}
     prefixes, begins = np.unique(ordered["prefix"], return_index=True)
-    ends = [*begins[1:].tolist(), len(order)]
-    places = zip(begins.tolist(), ends, strict=False)
-    return Rules(ordered, dict(zip(prefixes.tolist(), places, strict=True)))
+    return Rules(ordered, np.append(prefixes, FOREVER), np.append(begins, len(order)))
 
 
 _rulebook: Rulebook | None = None
