@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from hashlib import blake2b
-from math import log
 from typing import Any, Final, NamedTuple
 from uuid import UUID
+
+from routing.draws import draw
 
 
 class Strategy(StrEnum):
@@ -45,7 +45,6 @@ class Obstacle(StrEnum):
 
 # The operator would carry the number, if only it were up.
 DOWN: Final = frozenset({Obstacle.ASSUMED_DOWN, Obstacle.UNHEALTHY})
-_HASH_BITS: Final = 52  # what a float holds exactly, with half a step to keep clear of 0 and 1
 
 
 class Candidate(NamedTuple):
@@ -192,18 +191,6 @@ def price_in(currency: str, rates: Mapping[str, Decimal]) -> Callable[[Candidate
         return ("", candidate.cost * rate) if rate is not None else (candidate.currency, candidate.cost)
 
     return price
-
-
-def draw(number: str, rule_id: bytes, weight: int) -> tuple[float, bytes]:
-    """Draw for a number, always the same: over many numbers, shares come out by weight.
-
-    Weighted rendezvous hashing: the least of -ln(u)/weight wins, where u is made of the 64-bit BLAKE2b of the number's
-    ASCII and the rule id's 16 octets. What one rule draws does not depend on the others, so that when one goes, only
-    its own numbers move.
-    """
-    digest = blake2b(number.encode() + rule_id, digest_size=8).digest()
-    u = ((int.from_bytes(digest) >> (64 - _HASH_BITS)) + 0.5) / (1 << _HASH_BITS)
-    return -log(u) / weight, rule_id
 
 
 def _is_same_network(candidate: Candidate, question: Question) -> bool:

@@ -1,7 +1,7 @@
 """All rules in this process's memory, for long lists of numbers; never older than the question.
 
-Each question first reads the operators, with their state and their version, which every change of a rule raises; the
-rules of those whose version is another one are read again.
+Each question first reads a fingerprint of the operators' state and of their versions, which every change of a rule
+raises. Where it is another one, the operators are read again, and the rules of those whose version is another one.
 """
 
 from __future__ import annotations
@@ -58,6 +58,20 @@ _READ: Final = f"""
         WHERE rule.active
     ) TO STDOUT (FORMAT BINARY)
 """  # noqa: S608 - the tables' names are ours
+# A name could hold anything, but its length tells where it ends.
+_FINGERPRINT: Final = f"""
+    SELECT sha256(convert_to(
+        string_agg(concat_ws('|', id, version, length(name), name, status, health_state), ''), 'UTF8'
+    ))
+    FROM {Operator._meta.db_table}
+    WHERE deleted_at IS NULL
+"""  # noqa: S608
+# In one statement, for state comes and goes: a fingerprint of before or after could be that of other rows.
+_OPERATORS: Final = f"""
+    SELECT id, version, name, status, health_state, ({_FINGERPRINT})
+    FROM {Operator._meta.db_table}
+    WHERE deleted_at IS NULL
+"""  # noqa: S608
 # PostgreSQL, COPY, "Binary Format": a header of 19 bytes, a count of two before each row, a length of four before each
 # field, and a count of -1 at the end.
 _HEADER, _TRAILER = 19, 2
@@ -83,10 +97,11 @@ class Carriers:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The active rules by prefix, column by column, and where those of each prefix begin and end."""
+    """The active rules by prefix, column by column, and where those of each prefix begin; FOREVER is the last one."""
 
     columns: dict[str, Array]
-    places: dict[int, tuple[int, int]]
+    prefixes: Array
+    begins: Array
 
     def __getitem__(self, name: str) -> Array:
         return self.columns[name]
@@ -115,15 +130,23 @@ class Rulebook:
         self._lock = threading.Lock()
         self._ordinals: dict[UUID, int] = {}
         self._versions: dict[UUID, int] = {}
+        self._fingerprint: bytes | None = None  # of no operators
+        self._carriers = self._arranged(())
         self._rules = _in_order(_read((), ()))
 
     def current(self) -> tuple[Carriers, Rules]:
         """Give operators and rules as they are committed now."""
-        with self._lock:
-            rows = list(Operator.objects.live().values_list("pk", "version", "name", "status", "health_state"))
-            # The operators come first: what is committed in between is newer than its version says, and read once more.
-            self._follow({pk: version for pk, version, *_ in rows})
-            return self._carriers(rows), self._rules
+        with self._lock, connection.cursor() as cursor:
+            cursor.execute(_FINGERPRINT)
+            if cursor.fetchone() != (self._fingerprint,):
+                cursor.execute(_OPERATORS)
+                rows = cursor.fetchall()
+                # The operators come first: what is committed in between is newer than its version says, and read once
+                # more.
+                self._follow({pk: version for pk, version, *_ in rows})
+                self._carriers = self._arranged(rows)
+                self._fingerprint = rows[0][-1] if rows else None
+            return self._carriers, self._rules
 
     def _follow(self, versions: dict[UUID, int]) -> None:
         changed = [pk for pk, version in versions.items() if self._versions.get(pk) != version]
@@ -148,10 +171,10 @@ class Rulebook:
             },
         )
 
-    def _carriers(self, rows: Iterable[tuple[UUID, int, str, str, str]]) -> Carriers:
+    def _arranged(self, rows: Iterable[tuple[Any, ...]]) -> Carriers:
         count = len(self._ordinals)
         names, statuses, healths = [""] * count, [""] * count, [""] * count
-        for pk, _, name, status, health in rows:
+        for pk, _, name, status, health, _ in rows:
             ordinal = self._ordinals[pk]
             names[ordinal], statuses[ordinal], healths[ordinal] = name, status, health
         return Carriers(
@@ -199,9 +222,7 @@ def _in_order(columns: dict[str, Array]) -> Rules:
     order = np.argsort(columns["prefix"], kind="stable")
     ordered = {name: columns.pop(name)[order] for name in tuple(columns)}
     prefixes, begins = np.unique(ordered["prefix"], return_index=True)
-    ends = [*begins[1:].tolist(), len(order)]
-    places = zip(begins.tolist(), ends, strict=False)
-    return Rules(ordered, dict(zip(prefixes.tolist(), places, strict=True)))
+    return Rules(ordered, np.append(prefixes, FOREVER), np.append(begins, len(order)))
 
 
 _rulebook: Rulebook | None = None

@@ -20,6 +20,7 @@ from tests.bench.rulebook import NOW, empty, fresh_rulebook, numbers
 NUMBERS: Final = 5_000
 LIST: Final = 1_000
 ROUNDS: Final = 5
+LIST_ROUNDS: Final = 25  # so many that a slow moment of the machine does not decide
 TURN: Final = 100
 LIMIT: Final = 5
 SHARE: Final = 0.6
@@ -93,12 +94,12 @@ def _first_list() -> Result:
 def list_result(what: str, many: Sequence[str], strategy: Strategy) -> Result:
     question = Question(many[0], NOW, strategy)
     decide_all(question, many, limit=2)
-    rates = [len(many) / timed(lambda: decide_all(question, many, limit=2)) for _ in range(ROUNDS)]
+    rates = [len(many) / timed(lambda: decide_all(question, many, limit=2)) for _ in range(LIST_ROUNDS)]
     return Result(
         f"list of {len(many):,} numbers {what}, {strategy}, numbers/s",
         spread(rates),
         ">= 10,000",
-        sorted(rates)[ROUNDS // 2] >= 10_000,
+        sorted(rates)[LIST_ROUNDS // 2] >= 10_000,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from operators.actions import delete_operator, restore_operator
 from operators.actors import Actor
@@ -86,6 +87,38 @@ def test_health_counts_at_once_and_reads_no_rule_again(monkeypatch: pytest.Monke
         Operator.objects.filter(pk=good.pk).update(health_state=state)
         assert carried_by() == expected
     assert calls == []
+
+
+def test_operators_are_read_only_after_a_change(own_rulebook: Rulebook) -> None:
+    assert own_rulebook.current()[0].ids == []
+    operator = carrier("Quiet")
+    for change in ("begin", "name", "version"):
+        if change != "begin":
+            Operator.objects.filter(pk=operator.pk).update(**{change: {"name": "Loud", "version": 7}[change]})
+        _, kept = own_rulebook.current(), own_rulebook.current()[0]
+        with CaptureQueriesContext(connection) as queries:
+            assert own_rulebook.current()[0] is kept
+        assert len(queries) == 1
+    assert kept.names == ["Loud"]
+
+
+def test_state_that_comes_and_goes_while_operators_are_read_is_not_kept(own_rulebook: Rulebook) -> None:
+    operator = carrier("Unsteady", health_state=HealthState.DEGRADED)
+    rule(operator)
+
+    def become(state: str) -> None:
+        Operator.objects.filter(pk=operator.pk).update(health_state=state)
+
+    def fail_in_between(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if sql == rulebook._OPERATORS:
+            become(HealthState.UNHEALTHY)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(fail_in_between):
+        assert own_rulebook.current()[0].is_down.tolist() == [True]
+    become(HealthState.DEGRADED)
+    assert own_rulebook.current()[0].is_down.tolist() == [False]
+    assert carried_by() == ["Unsteady"]
 
 
 def test_a_rule_that_is_committed_while_others_are_read_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
