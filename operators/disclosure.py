@@ -13,12 +13,12 @@ from django.utils import timezone
 from operators import metrics
 from operators.audit import record_credential_read
 from operators.credentials import FIELD
+from operators.deadlines import deadline
 from operators.errors import OperatorNotFound, VaultUnavailable
 from operators.models import Operator, ReadResult
 from operators.prepared import fetch
 from operators.secrets import Secret
 from operators.tracing import span
-from operators.transport import deadline
 from operators.vault import SecretMissing
 
 logger = logging.getLogger(__name__)

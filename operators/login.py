@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators import metrics
+from operators.deadlines import time_left
 from operators.errors import VaultUnavailable
-from operators.transport import time_left
 
 logger = logging.getLogger(__name__)
 

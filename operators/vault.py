@@ -15,12 +15,13 @@ from django.conf import settings
 
 from operators import metrics
 from operators.answers import Refused, meaning, refuse
+from operators.deadlines import deadline
 from operators.errors import VaultUnavailable
 from operators.kv import CasMismatch, OutcomeUnknown, Role, SecretMetadata, SecretMissing, VersionState
 from operators.login import Grant, Login, LoginPaused
 from operators.secrets import Secret
 from operators.tracing import span
-from operators.transport import Breaker, deadline, session
+from operators.transport import Breaker, session
 
 __all__ = [
     "CasMismatch",

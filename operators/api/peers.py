@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 SPIFFE: Final = "spiffe://"
 DNS: Final = "dns:"
+ANYTHING, JSON = "*/*", "application/json"
 CHALLENGE: Final = 'ClientCertificate realm="operators"'
 
 
@@ -89,6 +90,13 @@ class InternalView(StrictView):
     authentication_classes = (PeerAuthentication,)
     permission_classes = (IsCaller,)
     callers: ClassVar[frozenset[Service]] = frozenset()
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        """Spare those who take whatever there is, or JSON, which is all there is, the rules of RFC 9110, section 12."""
+        if request.META.get("HTTP_ACCEPT", ANYTHING) in (ANYTHING, JSON) and not request.META.get("QUERY_STRING"):
+            return self.get_renderers()[0], JSON
+        negotiated: tuple[Any, str] = super().perform_content_negotiation(request, force)
+        return negotiated
 
     @property
     def peer(self) -> Peer:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from operators import login
+from operators.deadlines import deadline
 from operators.errors import VaultUnavailable
 from operators.login import Grant, Login
-from operators.transport import deadline
 
 
 class Store:
