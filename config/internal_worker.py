@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import select
 import selectors
+import socket
 import ssl
-import threading
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from gunicorn import http, util
@@ -19,15 +21,24 @@ logger = logging.getLogger(__name__)
 HANDSHAKE_SECONDS: Final = 5.0
 # For the alert to arrive: closing over unread bytes would reset the connection and take the alert with it.
 ALERT_SECONDS: Final = 0.2
-LINGER_SECONDS: Final = 0.02
+LINGER_SECONDS: Final = 0.25
 
 
 class InternalWorker(ThreadWorker):  # type: ignore[misc]
     """Go through the handshake in steps, between which the connection waits in the poller with the idle ones."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._seats = threading.Semaphore(max(1, self.cfg.threads // 2))
+    def init_process(self) -> None:
+        self._jobs = 0  # connections that threads have, or that wait for one
+        self._call, self._calling = socket.socketpair()
+        super().init_process()  # and serve
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a connection to the threads, and call one back that waits for its caller if all are taken."""
+        self._jobs += 1
+        super().enqueue_req(conn)
+        if self._jobs > self.cfg.threads:
+            with suppress(BlockingIOError):  # as many are called as there is room for
+                self._calling.send(b"!", socket.MSG_DONTWAIT)
 
     def handle(self, conn: Any) -> Any:
         if conn.initialized:
@@ -48,22 +59,33 @@ class InternalWorker(ThreadWorker):  # type: ignore[misc]
         return self._serve(conn) if is_readable(conn.sock) else _DEFER
 
     def _serve(self, conn: Any) -> Any:
-        """Answer a request, and those that follow at once on the same connection.
+        """Answer a request, and those that follow soon on the same connection.
 
-        In a burst a caller asks again as soon as it has its answer. To hand the connection to the poller and back
-        costs as much as a statement, so its thread waits for a moment; half of the threads never do.
+        To hand a connection to the poller and back costs as much as a statement. So its thread waits for the next
+        request, until it is called to another connection.
         """
         goes_on = super().handle(conn)
-        if not self._seats.acquire(blocking=False):
-            return goes_on
-        try:
-            while goes_on and self.alive and is_readable(conn.sock, within=LINGER_SECONDS):
-                goes_on = super().handle(conn)
-        finally:
-            self._seats.release()
+        while goes_on and self.alive and self._is_next(conn):
+            goes_on = super().handle(conn)
         return goes_on
 
+    def _is_next(self, conn: Any) -> bool:
+        """Wait for the next request, or until the thread is called, or too long."""
+        connection = conn.sock
+        if connection.pending() or conn.parser.unreader.buf.getvalue():
+            return True
+        waiting = select.poll()
+        waiting.register(connection, select.POLLIN)
+        waiting.register(self._call, select.POLLIN)
+        found = {descriptor for descriptor, _ in waiting.poll(LINGER_SECONDS * 1000)}
+        if self._call.fileno() in found:
+            with suppress(BlockingIOError):  # another thread was faster
+                self._call.recv(1, socket.MSG_DONTWAIT)
+                return False  # whoever asks again at once is behind those that wait
+        return connection.fileno() in found
+
     def finish_request(self, conn: Any, fs: Any) -> None:
+        self._jobs -= 1
         if conn.sock.fileno() == -1:  # closed by refuse; closing it again would count it twice
             self.nr_conns -= 1
             return
@@ -76,13 +98,13 @@ class InternalWorker(ThreadWorker):  # type: ignore[misc]
             conn.timeout = min(conn.timeout, deadline)
 
 
-def is_readable(connection: PeerSocket, within: float = 0.0) -> bool:
-    """Tell whether the next request is on its way already, or comes within so many seconds."""
+def is_readable(connection: PeerSocket) -> bool:
+    """Tell whether the first request is on its way already."""
     if connection.pending():
         return True
-    with selectors.PollSelector() as selector:
+    with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ)
-        return bool(selector.select(timeout=within))
+        return bool(selector.select(timeout=0))
 
 
 def refuse(conn: Any, error: OSError) -> None:

@@ -131,7 +131,7 @@ def of_connection(connection: Any) -> Names:
         certificate = None
     if not certificate:
         raise refusal("certificate", "Present a client certificate.")
-    if ssl.cert_time_to_seconds(certificate["notAfter"]) < time.time():
+    if _end(certificate["notAfter"]) < time.time():
         raise refusal("expired", "The client certificate has expired since the connection was made.")
     names: Sequence[tuple[str, str]] = certificate.get("subjectAltName", ())
     return Names(
@@ -165,6 +165,11 @@ def is_proxy(sender: str) -> bool:
 def known_callers(listed: tuple[tuple[str, str], ...]) -> Mapping[str, Service]:
     """Map each identity to its service. A system check keeps processes from starting with a list that is wrong."""
     return {identity: Service(name) for name, identity in listed}
+
+
+@lru_cache(maxsize=256)  # reading a date takes as long as finding a row
+def _end(not_after: str) -> int:
+    return ssl.cert_time_to_seconds(not_after)
 
 
 def count_refusal(reason: str, identity: str) -> None:
