@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 import phonenumbers
 from django.db import connection, transaction
 from django.utils import timezone
-from phonenumbers import PhoneMetadata, PhoneNumberType
 
 from operators.actors import command_actor
 from operators.audit import record_about
@@ -177,15 +176,3 @@ def plain_name(name: str) -> str:
     bare = "".join(char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))
     words = re.findall(r"\w+", re.sub(r"[.'\u2019]", "", bare))
     return "".join([word for word in words if not LEGAL_FORMS.fullmatch(word)] or words)
-
-
-def calling_prefix(country: str) -> str:
-    """Give the shortest prefix that holds all of a country's mobile numbers: GB +44, BS +1242; empty where unknown."""
-    if not (code := phonenumbers.country_code_for_region(country)):
-        return ""
-    plan = PhoneMetadata.metadata_for_region(country)
-    mobile = phonenumbers.example_number_for_type(country, PhoneNumberType.MOBILE)
-    leading = (plan and plan.leading_digits) or ""
-    # Where the digits are only the land lines' (Åland's 18), mobile numbers have the code alone in common.
-    is_own = leading.isdecimal() and mobile is not None and str(mobile.national_number).startswith(leading)
-    return f"+{code}{leading if is_own else ''}"

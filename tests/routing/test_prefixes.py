@@ -162,28 +162,6 @@ def test_it_says_that_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("country", "prefix"),
-    [
-        ("GB", "+44"),
-        ("GG", "+44"),
-        ("US", "+1"),
-        ("BS", "+1242"),
-        ("PR", "+1"),
-        ("KZ", "+77"),
-        ("RU", "+7"),
-        ("AX", "+358"),
-        ("SJ", "+47"),
-        ("VA", "+39"),
-        ("XK", "+383"),
-        ("AQ", ""),
-        ("", ""),
-    ],
-)
-def test_it_gives_the_prefix_that_holds_all_mobile_numbers_of_a_country(country: str, prefix: str) -> None:
-    assert prefixes.calling_prefix(country) == prefix
-
-
-@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("T-Mobile", "t mobile"),
