@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
@@ -260,6 +260,30 @@ def test_it_answers_more_callers_than_threads_in_turn(
             with caller.getresponse() as answer:
                 assert (answer.status, answer.read()[:1]) == (200, b"{")
             assert time.monotonic() - began < 1
+
+
+def test_it_starves_nobody_while_others_ask_without_a_pause(
+    process_env: dict[str, str], mount: Mount, authority: Authority
+) -> None:
+    """A thread that stays with a caller for its next request must leave it when others wait for a thread."""
+    with running(environ_of(process_env, mount), mount.home, workers=1, threads=2) as listener:
+        good = listener.context(authority, authority.issue("router", uris=[ROUTER]))
+        assert ask(listener, good)[0] == 200
+        ends = time.monotonic() + 3
+
+        def longest(_: int) -> float:
+            took = 0.0
+            with closing(HTTPSConnection(HOST, listener.port, timeout=10, context=good)) as caller:
+                while (began := time.monotonic()) < ends:
+                    caller.request("GET", LIVE)
+                    with caller.getresponse() as answer:
+                        assert answer.status == 200
+                        answer.read()
+                    took = max(took, time.monotonic() - began)
+            return took
+
+        with ThreadPoolExecutor(6) as pool:
+            assert max(pool.map(longest, range(6))) < 1.5
 
 
 def test_it_is_not_delayed_by_callers_that_stall(
