@@ -23,7 +23,7 @@ Values = Sequence[Any] | Mapping[str, Any]
 _kept = threading.local()
 
 
-class _PromptCursor(psycopg.Cursor):
+class PromptCursor(psycopg.Cursor):
     """Wait so long for an answer and no longer; the connection is of no use then."""
 
     def run(self, statement: str, values: Values) -> None:
@@ -68,13 +68,13 @@ def execute(statement: str, values: Values = ()) -> None:
         raise
 
 
-def _cursor(wrapper: BaseDatabaseWrapper) -> _PromptCursor:
+def _cursor(wrapper: BaseDatabaseWrapper) -> PromptCursor:
     wrapper.ensure_connection()
-    cursor: _PromptCursor | None = getattr(_kept, "cursor", None)
+    cursor: PromptCursor | None = getattr(_kept, "cursor", None)
     if cursor is None or cursor.connection is not wrapper.connection:
         # Django switches preparing off; its own cursors never prepare, so that this concerns ours alone.
         wrapper.connection.prepare_threshold = 0
-        cursor = _kept.cursor = _PromptCursor(wrapper.connection)
+        cursor = _kept.cursor = PromptCursor(wrapper.connection)
     return cursor
 
 

@@ -208,7 +208,7 @@ def acknowledged() -> int:
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("fault", ["kill", "stop"])
+@pytest.mark.parametrize("fault", ["stop", pytest.param("kill", marks=pytest.mark.faults)])
 def test_it_outlives_the_database(
     fault: str, ingest: Start, operators: list[Operator], postgres_server: Postgres
 ) -> None:
@@ -231,7 +231,7 @@ def test_it_outlives_the_database(
     assert process.poll() is None
 
 
-@pytest.mark.parametrize("fault", ["kill", "stop", "pause"])
+@pytest.mark.parametrize("fault", ["pause", "stop", pytest.param("kill", marks=pytest.mark.faults)])
 def test_it_outlives_the_broker(fault: str, ingest: Start, operators: list[Operator], nats_server: Nats) -> None:
     ticks = course(operators, ticks=150, begin=timezone.now() - timedelta(hours=1), seed=13)
     process = ingest("--without-clock", "--batch", "10")

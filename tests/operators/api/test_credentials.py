@@ -9,10 +9,11 @@ from uuid import uuid4
 import pytest
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
+from psycopg.pq import TransactionStatus
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from operators import actions, metrics
+from operators import actions, metrics, prepared
 from operators.api import internal
 from operators.models import CredentialRead, Operator, Status
 from operators.secrets import Secret
@@ -94,12 +95,23 @@ def test_it_counts_each_read_and_writes_down_who_made_it() -> None:
     assert written_down() == [(operator.pk, 2, "smpp-connector", CONNECTOR, "ok")]
 
 
-def test_it_needs_one_statement_for_the_row_and_two_for_the_trail_outside_any_transaction() -> None:
+def test_it_needs_one_statement_for_the_row_and_two_for_the_trail_outside_any_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     operator = make_operator()
     read(operator)  # logs in to Vault
-    with CaptureQueriesContext(connection) as queries:
+    sent: list[tuple[str, bool]] = []
+    run = prepared.PromptCursor.run
+
+    def note(cursor: prepared.PromptCursor, statement: str, values: prepared.Values) -> None:
+        run(cursor, statement, values)
+        sent.append((statement.split()[0], cursor.connection.info.transaction_status == TransactionStatus.IDLE))
+
+    monkeypatch.setattr(prepared.PromptCursor, "run", note)
+    with CaptureQueriesContext(connection) as others:
         read(operator)
-    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "INSERT", "SELECT"]
+    assert sent == [("SELECT", True), ("INSERT", True), ("SELECT", True)]
+    assert len(others) == 0
 
 
 @pytest.mark.parametrize("status", Status.values)
