@@ -34,21 +34,23 @@ def run(scale: float) -> list[Result]:
     gc.freeze()
     bare = BareLookup()
     ours, limits = [], []
-    times: list[float] = []
+    spreads: list[list[float]] = []
     decide_each(asked)
     bare.each(asked)
     for number in range(ROUNDS):
         progress(f"round {number + 1} of {ROUNDS}")
         times, bare_times = in_turns(asked, decide_each, bare.each)
         ours.append(len(asked) / sum(times))
+        spreads.append([percentile(times, percent) * 1000 for percent in (50, 95, 99)])
         limits.append(len(asked) / sum(bare_times))
     share = sorted(mine / limit for mine, limit in zip(ours, limits, strict=True))[ROUNDS // 2]
+    usual = [sorted(column)[ROUNDS // 2] for column in zip(*spreads, strict=True)]
     return [
         Result(
-            f"resolve one number of {len(asked):,}, ms p50/p95/p99",
-            "/".join(f"{percentile(times, percent) * 1000:.2f}" for percent in (50, 95, 99)),
+            f"resolve one number of {len(asked):,}, ms p50/p95/p99, medians of {ROUNDS} rounds",
+            "/".join(f"{figure:.2f}" for figure in usual),
             "p99 <= 2",
-            percentile(times, 99) <= 0.002,
+            usual[-1] <= 2,
         ),
         Result("bare SQL lookup of the same rules, numbers/s", spread(limits)),
         Result("resolve one number, numbers/s", spread(ours)),
