@@ -100,13 +100,9 @@ def when_ready(_server: Any) -> None:
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Take what was loaded at start out of the collector's sight: scanning all of Django made single requests slow.
-
-    A request makes thousands of objects and lets go of them: with the default of 700 it is scanned several times.
-    """
+    """Take what was loaded at start out of the collector's sight: scanning all of Django made single requests slow."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
