@@ -39,6 +39,15 @@ class PromptCursor(psycopg.Cursor):
 
 def fetch(statement: str, values: Values) -> list[tuple[Any, ...]]:
     """Read a few rows. Asks once more on a new connection where the kept one turns out to be gone."""
+    return _run(statement, values, may_repeat=True).fetchall()
+
+
+def execute(statement: str, values: Values = ()) -> None:
+    """Run what changes something, once; where it fails, nobody knows whether it was done."""
+    _run(statement, values, may_repeat=False)
+
+
+def _run(statement: str, values: Values, *, may_repeat: bool) -> PromptCursor:
     wrapper = connections[DEFAULT_DB_ALIAS]
     cursor = _cursor(wrapper)
     try:
@@ -48,24 +57,10 @@ def fetch(statement: str, values: Values) -> list[tuple[Any, ...]]:
         # One that was closed above, for it did not answer, is not broken: there is no time for another try.
         was_lost = cursor.connection.broken
         _let_go(wrapper)
-        if not was_lost or wrapper.in_atomic_block:
+        if not (may_repeat and was_lost) or wrapper.in_atomic_block:
             raise
-        cursor = _cursor(wrapper)
-        with wrapper.wrap_database_errors:
-            cursor.run(statement, values)
-    return cursor.fetchall()
-
-
-def execute(statement: str, values: Values = ()) -> None:
-    """Run what changes something, once; where it fails, nobody knows whether it was done."""
-    wrapper = connections[DEFAULT_DB_ALIAS]
-    cursor = _cursor(wrapper)
-    try:
-        with wrapper.wrap_database_errors:
-            cursor.run(statement, values)
-    except DatabaseError:
-        _let_go(wrapper)
-        raise
+        return _run(statement, values, may_repeat=False)
+    return cursor
 
 
 def _cursor(wrapper: BaseDatabaseWrapper) -> PromptCursor:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import logging
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 
@@ -19,14 +17,6 @@ from tests.routing.imports.cast import previewed, row
 pytestmark = pytest.mark.django_db(transaction=True)
 
 RESULTS = ("previewed", "applied", "refused", "undone", "failed")
-
-
-@pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("operators.tracing._tracer", provider.get_tracer("tests"))
-    return exporter
 
 
 def results() -> dict[str, float]:
