@@ -18,9 +18,8 @@ run: venv ## start everything: servers, console, API, drainer, ingest (Ctrl-C st
 stack: venv ## start the servers only, in the foreground
 	@exec $(PY) -m deploy.dev.run --servers-only
 
-# Many tests wait for a server to stop, start or notice: one process more than there are cores fills the gaps.
 test: venv-dev packages lint ## run all checks and tests, on servers of their own
-	$(PY) -m pytest --numprocesses=$$(( $$(nproc) < 3 ? $$(nproc) + 1 : 4 ))
+	$(PY) -m pytest --numprocesses=auto --maxprocesses=4
 
 # These checks only read the code: they need settings that load, and no servers behind them.
 lint openapi: export OPS_ENV := test

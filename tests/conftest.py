@@ -91,6 +91,15 @@ def provisioned(servers: TestServers, tmp_path_factory: pytest.TempPathFactory) 
     provision([*OPERATOR_TOPOLOGY, *HEALTH_TOPOLOGY])
 
 
+@pytest.fixture(autouse=True)
+def own_addresses() -> Iterator[None]:
+    """Forget the listener of the last request: an answer that is streamed and not read to its end leaves its routes."""
+    from django.urls import set_urlconf
+
+    yield
+    set_urlconf(None)
+
+
 @pytest.fixture
 def process_env(servers: TestServers, transactional_db: None) -> dict[str, str]:
     """The environment of a real process that works on this test's database."""

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from deploy.dev.packages import find_postgres, install_postgres
 from deploy.dev.ports import LOOPBACK
-from deploy.dev.process import PLAIN_ENVIRONMENT, DeathSignal, ServerError, children, command_line
+from deploy.dev.process import PLAIN_ENVIRONMENT, DeathSignal, ServerError, children, command_line, freeze
 from deploy.dev.server import POLL_SECONDS, STOP_SECONDS, Server
 
 SERVER_USER = "postgres"
@@ -115,7 +115,7 @@ class Postgres(Server):
         """Freeze the server with all its sessions."""
         super().pause()  # the parent first, so that no session is born meanwhile
         for pid in children(self.pid):
-            _signal(pid, signal.SIGSTOP)
+            freeze(pid)
 
     def resume(self) -> None:
         for pid in children(self.pid):

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,12 +90,42 @@ def children(pid: int) -> list[int]:
     return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit() and _parent(entry) == pid]
 
 
+def freeze(pid: int, seconds: float = 5.0) -> None:
+    """Stop a process and return when all its threads have stopped: until then one of them may still answer.
+
+    A process that is gone, or that sleeps in the kernel for longer than `seconds`, is left to what it does.
+    """
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return
+    give_up_at = time.monotonic() + seconds
+    while not _is_frozen(pid) and time.monotonic() < give_up_at:
+        time.sleep(0.002)
+
+
+def _is_frozen(pid: int) -> bool:
+    if not PROC.exists():
+        return _ps("-o", "stat=", "-p", str(pid)).strip().startswith(("T", "Z")) or not command_line(pid)
+    try:
+        threads = list((PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return True
+    return all((_state_and_parent(thread) or "Z")[0] in "TtZX" for thread in threads)
+
+
 def _parent(entry: Path) -> int | None:
+    fields = _state_and_parent(entry)
+    return int(fields[1]) if fields else None
+
+
+def _state_and_parent(entry: Path) -> tuple[str, str] | None:
     try:
         # The name, in brackets, may hold spaces and brackets; after the last one come state and parent.
-        return int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
+        state, parent = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+    except (OSError, ValueError):
         return None
+    return state, parent
 
 
 def _ps(*options: str) -> str:

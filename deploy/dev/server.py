@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from deploy.dev.ports import free_port
-from deploy.dev.process import DeathSignal, ServerError, command_line, spawn
+from deploy.dev.process import DeathSignal, ServerError, command_line, freeze, spawn
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -128,7 +128,7 @@ class Server(ABC):
 
     def pause(self) -> None:
         """Freeze the server: its connections stay open and nothing is answered."""
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def resume(self) -> None:
         """Let a paused server go on; harmless when it was not paused."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
 from rest_framework.test import APIClient
 
 from operators.models import CredentialAttempt, Operator, OutboxEvent
 from operators.vault import Role, vault
+from tests.together import at_once, client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,27 +22,6 @@ BODY: dict[str, Any] = {
     "tpsLimit": {"maxTps": 10},
     "password": "s3cr3t-8",
 }
-
-
-def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """Start all calls at the same moment, each in a thread with a connection of its own."""
-    barrier = Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        try:
-            barrier.wait()
-            return call()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
-
-
-def client(token: Callable[..., str]) -> APIClient:
-    made = APIClient()
-    made.credentials(HTTP_AUTHORIZATION=f"Bearer {token()}")
-    return made
 
 
 @pytest.mark.parametrize("other", [{"name": "Zain 2"}, {"host": "other.example"}], ids=["same bind", "same name"])

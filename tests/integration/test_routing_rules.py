@@ -14,8 +14,8 @@ from rest_framework.test import APIClient
 from operators.models import AuditEntry, Operator, OutboxEvent
 from routing.models import RoutingRule
 from tests.factories import make_operator
-from tests.integration.test_duplicate_prevention import at_once, client
 from tests.streams import Message
+from tests.together import at_once, client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
