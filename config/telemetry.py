@@ -9,7 +9,6 @@ from typing import Any, Final
 from django.conf import settings
 from django.http import HttpRequest
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.django import DjangoInstrumentor
 from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.resources import Resource
@@ -59,6 +58,8 @@ def configure() -> None:
         ),
     )
     if settings.OTLP_ENDPOINT:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
         provider.add_span_processor(BatchSpanProcessor(AllowListExporter(OTLPSpanExporter(timeout=5))))
     trace.set_tracer_provider(provider)
     if settings.LISTENER == "internal":

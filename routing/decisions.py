@@ -13,9 +13,7 @@ from django.db import connection
 from operators.tracing import span
 from routing import lookup, metrics
 from routing.explanation import Explained, explain
-from routing.ranking import resolve_many
 from routing.resolver import Answer, Candidate, Outcome, Question, Strategy, resolve
-from routing.rulebook import rulebook
 
 # Rules read of a prefix beyond what is asked for: an operator may have several.
 SPARE: Final = 2
@@ -48,6 +46,10 @@ def decide_all(question: Question, numbers: Sequence[str], *, limit: int) -> lis
     with _measured(len(numbers)):
         questions = _each(question, numbers)
         if len(numbers) >= FROM_MEMORY and _is_for_memory(question):
+            # NumPy is loaded by the first list, and not by every command.
+            from routing.ranking import resolve_many
+            from routing.rulebook import rulebook
+
             return resolve_many(questions, *rulebook().current(), limit=limit)
         if _needs_all(question):
             return _decide_by_all(questions, limit)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 from math import log
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-Array = np.ndarray[tuple[int], np.dtype[Any]]
+if TYPE_CHECKING:
+    from routing.rulebook import Array
 
 _OCTETS: Final = 8
 _BLANK: Final = blake2b(digest_size=_OCTETS)  # copied in less time than a new one takes
@@ -27,6 +26,8 @@ def draw(number: str, rule_id: bytes, weight: int) -> tuple[float, bytes]:
 
 def draw_many(numbers: Iterable[bytes], rule_ids: Iterable[bytes], weights: Array) -> Array:
     """Draw for each number and the rule beside it."""
+    import numpy as np  # loaded by the first list, and not by every command
+
     digests = np.frombuffer(b"".join(map(_digest, numbers, rule_ids)), dtype=f">u{_OCTETS}")
     lots: Array = -np.log(_uniform(digests)) / weights
     return lots

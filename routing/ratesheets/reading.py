@@ -15,7 +15,6 @@ from routing.ratesheets.kinds import Kind, kind_of
 from routing.ratesheets.lines import Column, ColumnMap, Defaults, PriceLine, RejectedLine, Survey, UnusableSheet
 from routing.ratesheets.marks import guess_date_order, guess_decimal_mark
 from routing.ratesheets.prices import PriceReader
-from routing.ratesheets.workbook import open_workbook
 
 ROWS_LOOKED_AT: Final = 1_000
 ROWS_SHOWN: Final = 10
@@ -63,6 +62,8 @@ def read_lines(
 def _open(stream: BinaryIO, filename: str) -> Iterator[tuple[list[Grid], tuple[str, ...]]]:
     kind, notes = kind_of(stream, filename)
     if kind is Kind.XLSX:
+        from routing.ratesheets.workbook import open_workbook  # openpyxl takes a quarter of a second to load
+
         with open_workbook(stream) as grids:
             yield grids, notes
         return

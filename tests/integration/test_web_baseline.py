@@ -99,12 +99,19 @@ def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def server(process_env: dict[str, str], static_root: Path, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def gunicorn(
+    servers: TestServers,
+    provisioned: None,
+    django_db_setup: None,
+    static_root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
     """Run gunicorn with production settings behind a proxy that ends TLS."""
     port = free_port()
     environ = {
-        **process_env,
+        **os.environ,
+        "DATABASE_URL": servers.postgres.url_of(connection.settings_dict["NAME"]),
         "OPS_ENV": "production",
         "STATIC_ROOT": str(static_root),
         "ALLOWED_HOSTS": HOST,
@@ -117,7 +124,7 @@ def server(process_env: dict[str, str], static_root: Path, tmp_path: Path) -> It
         "PORT": str(port),
         "WEB_CONCURRENCY": "1",
     }
-    log = tmp_path / "log"
+    log = tmp_path_factory.mktemp("gunicorn") / "log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "config.wsgi", "-c", "config/gunicorn.py"],
@@ -138,6 +145,12 @@ def server(process_env: dict[str, str], static_root: Path, tmp_path: Path) -> It
     yield url
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def server(gunicorn: str, transactional_db: None) -> str:
+    """The one server of all tests here; what it counts in memory stays from test to test."""
+    return gunicorn
 
 
 @pytest.fixture
@@ -206,7 +219,7 @@ def test_every_refusal_keeps_the_rules(
     administrator: Browser, server: str, token: Callable[..., str], servers: TestServers
 ) -> None:
     stranger = Browser(server)
-    bearer = {"Authorization": f"Bearer {token()}"}
+    bearer = {"Authorization": f"Bearer {token(sub='dora')}"}
     reader = {"Authorization": f"Bearer {token(scope='ops:read')}"}
     json_type = {"Content-Type": "application/json"}
     big = b'{"name": "' + b"x" * 2_000_000 + b'"}'
