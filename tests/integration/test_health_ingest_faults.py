@@ -131,7 +131,7 @@ def operators() -> list[Operator]:
 def test_it_keeps_each_operators_order_while_leaders_are_killed(
     kills: int, ingest: Start, operators: list[Operator]
 ) -> None:
-    """Three processes, and the leader is killed in mid-work again and again: the moves are those of undisturbed work."""
+    """Three processes, and the leader is killed in mid-work every time: the moves are those of undisturbed work."""
     ticks = course(operators, ticks=50 * (kills + 1), begin=timezone.now() - timedelta(hours=1), seed=3)
     processes = [ingest("--without-clock", "--batch", "10") for _ in range(3)]
     for first in range(0, len(ticks), 50):
