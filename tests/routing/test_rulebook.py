@@ -32,7 +32,7 @@ LIST = [NUMBER, *(f"+4479{number:08}" for number in range(decisions.FROM_MEMORY)
 @pytest.fixture(autouse=True)
 def own_rulebook(monkeypatch: pytest.MonkeyPatch) -> Rulebook:
     book = Rulebook()
-    monkeypatch.setattr("routing.decisions.rulebook", lambda: book)
+    monkeypatch.setattr("routing.rulebook.rulebook", lambda: book)
     return book
 
 
