@@ -89,6 +89,7 @@ def _ensure_kubernetes_roles(client: VaultClient) -> None:
                 "bound_service_account_names": [policy_name(role)],
                 "bound_service_account_namespaces": [settings.VAULT_KUBERNETES_NAMESPACE],
                 "token_policies": [policy_name(role)],
+                "token_no_default_policy": True,
                 "token_ttl": KUBERNETES_TTL,
                 "token_max_ttl": KUBERNETES_MAX_TTL,
             },
@@ -96,7 +97,7 @@ def _ensure_kubernetes_roles(client: VaultClient) -> None:
 
 
 def _is_good(client: VaultClient, role: Role, token: str) -> bool:
-    """Tell whether a token is alive and carries its role's policy; a root token that stands in does not."""
+    """Tell whether a token is alive and carries its role's policy alone; a root token that stands in does not."""
     if not token:
         return False
     try:
@@ -104,13 +105,18 @@ def _is_good(client: VaultClient, role: Role, token: str) -> bool:
     except VaultUnavailable:
         # Vault answers 403 for a token that it does not know; were it away, issuing one would say so.
         return False
-    return policy_name(role) in known["policies"]
+    return bool(known["policies"] == [policy_name(role)])
 
 
 def _issue_token(client: VaultClient, role: Role) -> str:
     answer = client.request(
         "post",
         "auth/token/create-orphan",
-        {"policies": [policy_name(role)], "period": DEVELOPMENT_PERIOD, "display_name": policy_name(role)},
+        {
+            "policies": [policy_name(role)],
+            "no_default_policy": True,
+            "period": DEVELOPMENT_PERIOD,
+            "display_name": policy_name(role),
+        },
     )
     return str(answer["auth"]["client_token"])
