@@ -32,8 +32,8 @@ if flag("INTERNAL_TLS", default=True):
     def ssl_context(_config: Any, _default: Any) -> ssl.SSLContext:
         return _contexts.current()
 
-    def child_exit(server: Any, worker: Any) -> None:
-        count_exit(server, worker)
+    def child_exit(_server: Any, worker: Any) -> None:
+        count_exit(_server, worker)
         worker.leave()
 
     def pre_request(_worker: Any, request: Any) -> None:

@@ -38,7 +38,7 @@ def configure(config: dict[str, Any]) -> None:
     logging.config.dictConfig(dict_config(config.get("level", "INFO")))
     # No line of ours tells from where in the code, or from which thread: finding out takes as long as writing it
     # (Python's logging HOWTO, "Optimization").
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
     structlog.configure(
         processors=[*described(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

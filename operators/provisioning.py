@@ -11,6 +11,7 @@ from operators.errors import VaultUnavailable
 from operators.vault import Role, VaultClient, vault
 
 PROVISIONED_ROLES: Final = (Role.ADMIN, Role.INTERNAL, Role.RECONCILER)
+SHARED_POLICY: Final = "ops-token"
 POLICY_MOUNT: Final = 'path "secret/'
 
 # Development tokens live this long without a use; each renewal starts the period anew.
@@ -27,8 +28,8 @@ def provision_vault(*, issue_tokens: bool) -> dict[str, str]:
     """
     client = vault(Role.BOOTSTRAP)
     _ensure_engine(client)
-    for role in PROVISIONED_ROLES:
-        client.request("put", f"sys/policies/acl/{policy_name(role)}", {"policy": policy_text(role)})
+    for name in (SHARED_POLICY, *map(policy_name, PROVISIONED_ROLES)):
+        client.request("put", f"sys/policies/acl/{name}", {"policy": policy_text(name)})
     _ensure_kubernetes_roles(client)
     if not issue_tokens:
         return {}
@@ -43,9 +44,13 @@ def policy_name(role: Role) -> str:
     return f"ops-{role}"
 
 
-def policy_text(role: Role) -> str:
-    """Read a role's policy, for the engine that the settings name."""
-    text = (settings.BASE_DIR / "deploy" / "vault" / f"{policy_name(role)}.hcl").read_text()
+def policies(role: Role) -> list[str]:
+    return [policy_name(role), SHARED_POLICY]
+
+
+def policy_text(name: str) -> str:
+    """Read a policy, for the engine that the settings name."""
+    text = (settings.BASE_DIR / "deploy" / "vault" / f"{name}.hcl").read_text()
     return str(text.replace(POLICY_MOUNT, f'path "{settings.VAULT_MOUNT}/'))
 
 
@@ -88,7 +93,7 @@ def _ensure_kubernetes_roles(client: VaultClient) -> None:
             {
                 "bound_service_account_names": [policy_name(role)],
                 "bound_service_account_namespaces": [settings.VAULT_KUBERNETES_NAMESPACE],
-                "token_policies": [policy_name(role)],
+                "token_policies": policies(role),
                 "token_no_default_policy": True,
                 "token_ttl": KUBERNETES_TTL,
                 "token_max_ttl": KUBERNETES_MAX_TTL,
@@ -97,7 +102,7 @@ def _ensure_kubernetes_roles(client: VaultClient) -> None:
 
 
 def _is_good(client: VaultClient, role: Role, token: str) -> bool:
-    """Tell whether a token is alive and carries its role's policy alone; a root token that stands in does not."""
+    """Tell whether a token is alive and carries its role's policies alone; a root token that stands in does not."""
     if not token:
         return False
     try:
@@ -105,7 +110,7 @@ def _is_good(client: VaultClient, role: Role, token: str) -> bool:
     except VaultUnavailable:
         # Vault answers 403 for a token that it does not know; were it away, issuing one would say so.
         return False
-    return bool(known["policies"] == [policy_name(role)])
+    return set(known["policies"]) == set(policies(role))
 
 
 def _issue_token(client: VaultClient, role: Role) -> str:
@@ -113,7 +118,7 @@ def _issue_token(client: VaultClient, role: Role) -> str:
         "post",
         "auth/token/create-orphan",
         {
-            "policies": [policy_name(role)],
+            "policies": policies(role),
             "no_default_policy": True,
             "period": DEVELOPMENT_PERIOD,
             "display_name": policy_name(role),

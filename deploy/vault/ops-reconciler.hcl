@@ -20,13 +20,3 @@ path "secret/undelete/ops/operators/+/credentials" {
 path "secret/destroy/ops/operators/+/credentials" {
   capabilities = ["update"]
 }
-
-# Its own token: how long it lives, and renewing it. Vault's "default" policy grants that too, with more that nobody
-# here needs, and as a template it is parsed anew for every request.
-path "auth/token/lookup-self" {
-  capabilities = ["read"]
-}
-
-path "auth/token/renew-self" {
-  capabilities = ["update"]
-}

@@ -24,7 +24,7 @@ from pytest_django import Settings
 
 from operators import login
 from operators.errors import VaultUnavailable
-from operators.provisioning import provision_vault
+from operators.provisioning import policies, provision_vault
 from operators.secrets import Secret
 from operators.vault import Role, VaultClient, vault
 
@@ -222,7 +222,7 @@ def test_it_replaces_a_login_that_comes_to_its_maximal_life(
 
 def token_of(**options: str | bool) -> str:
     answer = vault(Role.BOOTSTRAP).request(
-        "post", "auth/token/create-orphan", {"policies": ["ops-internal"], **options}
+        "post", "auth/token/create-orphan", {"policies": policies(Role.INTERNAL), "no_default_policy": True, **options}
     )
     return str(answer["auth"]["client_token"])
 

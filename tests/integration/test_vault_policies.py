@@ -12,7 +12,7 @@ from django.conf import settings
 from pytest_django import Settings
 
 from operators.errors import VaultUnavailable
-from operators.provisioning import policy_text, provision_vault
+from operators.provisioning import SHARED_POLICY, policy_name, policy_text, provision_vault
 from operators.secrets import Secret
 from operators.vault import Role, VaultClient, vault
 
@@ -108,6 +108,15 @@ def test_it_has_exactly_these_capabilities_by_vaults_own_account(role: Role) -> 
     assert {kind: set(answer[path]) for path, kind in paths.items()} == CAPABILITIES[role]
 
 
+@pytest.mark.parametrize("role", sorted(CAPABILITIES))
+def test_its_token_carries_nothing_that_vault_gives_to_everybody(role: Role) -> None:
+    token = {"token": settings.VAULT_TOKENS[role]}
+
+    known = vault(Role.BOOTSTRAP).request("post", "auth/token/lookup", token)["data"]
+
+    assert set(known["policies"]) == {policy_name(role), SHARED_POLICY}
+
+
 @pytest.mark.parametrize("path", ELSEWHERE)
 @pytest.mark.parametrize("role", sorted(ALLOWED))
 def test_it_grants_nothing_outside_the_operators_credentials(role: Role, path: str) -> None:
@@ -135,6 +144,7 @@ STRANGE = (
     "secret/config",
     "secret/",
     "kv/data/ops/operators/{id}/credentials",
+    "cubbyhole/mine",
     "cubbyhole/../secret/data/other/team",
     "identity/entity/id",
     "auth/token/accessors",
@@ -226,7 +236,7 @@ def test_it_provisions_an_engine_under_another_name(settings: Settings) -> None:
         provision_vault(issue_tokens=False)
         vault(Role.ADMIN).write(PATH, {"password": Secret("z")}, cas=0)
         assert vault(Role.INTERNAL).read(PATH, version=1)["password"].reveal() == "z"
-        assert 'path "secret/' not in policy_text(Role.ADMIN)
+        assert 'path "secret/' not in policy_text(policy_name(Role.ADMIN))
     finally:
         vault(Role.BOOTSTRAP).request("delete", f"sys/mounts/{settings.VAULT_MOUNT}")
         settings.VAULT_MOUNT = "secret"
@@ -248,6 +258,9 @@ def test_it_keeps_every_policy_within_the_operators_paths() -> None:
     for file in (Path(settings.BASE_DIR) / "deploy" / "vault").glob("*.hcl"):
         paths = [line.split('"')[1] for line in file.read_text().splitlines() if line.startswith("path")]
         assert paths
+        if file.stem == SHARED_POLICY:
+            assert set(paths) == {"auth/token/lookup-self", "auth/token/renew-self"}
+            continue
         for path in paths:
             engine, kind, rest = path.split("/", 2)
             assert engine == "secret" and kind in {"data", "metadata", "delete", "undelete", "destroy"}
