@@ -26,7 +26,7 @@ if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
 bind = f"{env.str('HOST', default='0.0.0.0')}:{bounded('PORT', default=3020, low=1, high=65535)}"  # noqa: S104 - a pod listens on its address
 metrics_port = bounded("METRICS_PORT", default=0, low=0, high=65535)
 
-worker_class = "gthread"
+worker_class = "config.even_worker.EvenWorker"
 workers = bounded("WEB_CONCURRENCY", default=2, low=1, high=64)
 threads = bounded("WEB_THREADS", default=8, low=1, high=256)
 timeout = 30
@@ -109,6 +109,7 @@ def child_exit(_server: Any, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    worker.leave()
 
 
 def on_exit(_server: Any) -> None:

@@ -10,7 +10,6 @@ os.environ["OPS_LISTENER"] = "internal"  # the master's log lines name the proce
 
 from config.env import bounded, env, flag, load_local_env
 from config.gunicorn import *  # noqa: F403 - everything that is not said here is as on the console's listener
-from config.gunicorn import child_exit as count_exit
 from config.tls import Contexts, Files, is_outdated
 
 load_local_env()  # `make run` keeps the certificates' paths there
@@ -31,10 +30,6 @@ if flag("INTERNAL_TLS", default=True):
 
     def ssl_context(_config: Any, _default: Any) -> ssl.SSLContext:
         return _contexts.current()
-
-    def child_exit(_server: Any, worker: Any) -> None:
-        count_exit(_server, worker)
-        worker.leave()
 
     def pre_request(_worker: Any, request: Any) -> None:
         """Let a connection of outdated certificates end with this request's answer."""

@@ -1,24 +1,20 @@
-"""Gunicorn's thread worker with handshakes that hold no thread: a caller that stalls delays nobody but itself.
-
-Callers keep their connections, so whichever worker takes one has that caller's work from then on: the workers share the
-connections out evenly.
-"""
+"""The thread worker with handshakes that hold no thread: a caller that stalls delays nobody but itself."""
 
 from __future__ import annotations
 
 import logging
-import mmap
 import select
 import selectors
 import socket
 import ssl
 import time
 from contextlib import suppress
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from gunicorn import http, util
-from gunicorn.workers.gthread import _DEFER, ThreadWorker
+from gunicorn.workers.gthread import _DEFER
 
+from config.even_worker import EvenWorker
 from config.tls import PeerSocket, wrapped
 
 logger = logging.getLogger(__name__)
@@ -27,61 +23,10 @@ HANDSHAKE_SECONDS: Final = 5.0
 # For the alert to arrive: closing over unread bytes would reset the connection and take the alert with it.
 ALERT_SECONDS: Final = 0.2
 LINGER_SECONDS: Final = 0.25
-# So long a new connection is left to a worker that has fewer, and so often is looked whether that one has come for it.
-LEFT_SECONDS: Final = 0.02
-LOOK_SECONDS: Final = 0.001
-MOST_WORKERS: Final = 64
 
 
-class Connections:
-    """How many connections each worker has, in memory that all of them see; made before they are forked."""
-
-    def __init__(self) -> None:
-        # One more than there are, so that 0 is a place without a worker.
-        self._places = memoryview(mmap.mmap(-1, 4 * MOST_WORKERS)).cast("I")
-
-    def tell(self, place: int, count: int) -> None:
-        self._places[place] = count + 1
-
-    def leave(self, place: int) -> None:
-        self._places[place] = 0
-
-    def fewest(self) -> int:
-        return min(filter(None, self._places), default=1) - 1
-
-
-class InternalWorker(ThreadWorker):  # type: ignore[misc]
+class InternalWorker(EvenWorker):
     """Go through the handshake in steps, between which the connection waits in the poller with the idle ones."""
-
-    _connections: ClassVar = Connections()
-
-    def __init__(self, age: int, *args: Any, **options: Any) -> None:
-        super().__init__(age, *args, **options)
-        self._place = age % MOST_WORKERS
-        self._left_at = self._left_since = 0.0
-
-    def notify(self) -> None:
-        """Tell the master that we live, and the others how many connections we have; called in every round."""
-        super().notify()
-        if self.alive:
-            self._connections.tell(self._place, self.nr_conns)
-
-    def accept(self, listener: socket.socket) -> None:
-        """Take a connection, unless another worker has fewer and comes for it soon."""
-        if self.nr_conns > self._connections.fewest():
-            now = time.monotonic()
-            if now - self._left_at > LEFT_SECONDS:  # this is another one
-                self._left_since = now
-            self._left_at = now
-            if now - self._left_since < LEFT_SECONDS:
-                time.sleep(LOOK_SECONDS)
-                return
-        super().accept(listener)
-        self._connections.tell(self._place, self.nr_conns)
-
-    def leave(self) -> None:
-        """Be counted no longer; the master calls it too, for a worker that was killed."""
-        self._connections.leave(self._place)
 
     def init_process(self) -> None:
         self._jobs = 0  # connections that threads have, or that wait for one
@@ -149,7 +94,6 @@ class InternalWorker(ThreadWorker):  # type: ignore[misc]
 
     def _cap_keepalive(self, deadline: float) -> None:
         """End those that wait for a handshake or a first request as early as the idle ones when the worker stops."""
-        self.leave()
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)

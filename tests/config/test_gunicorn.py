@@ -20,6 +20,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from deploy.dev.ports import free_port
+from tests.config.sharing import assert_two_share_evenly
 
 if TYPE_CHECKING:
     from deploy.dev.postgres import Postgres
@@ -115,6 +116,21 @@ def test_it_serves_logs_counts_and_stops_as_production_expects(web: Web) -> None
     assert len(accesses) == 20
     assert all(line["path"] == "/admin/login/" and line["traceId"] for line in accesses)
     assert "canary" not in web.log.read_text()
+
+
+def test_its_workers_share_the_connections_evenly(web: Web) -> None:
+    kept = []
+
+    def keep() -> None:
+        browser = requests.Session()
+        kept.append(browser)
+        assert browser.get(f"{web.url}/health/live", timeout=5).status_code == 200
+
+    try:
+        assert_two_share_evenly(keep, web.process, int(web.url.rpartition(":")[2]))
+    finally:
+        for browser in kept:
+            browser.close()
 
 
 def test_it_answers_503_during_an_outage_and_heals_without_a_restart(web: Web, postgres_server: Postgres) -> None:

@@ -27,6 +27,7 @@ from config.devcerts import Authority, Pair
 from deploy.dev.ports import free_port
 from deploy.dev.process import freeze
 from tests.config.listener import HOST, Listener, Mount, environ_of, running, server_pair
+from tests.config.sharing import assert_two_share_evenly, connections_of
 from tests.servers import CONNECTOR, ROUTER
 
 RESOLVE = "/v1/internal/routes/resolve?to=%2B447700900123"
@@ -288,36 +289,19 @@ def test_it_starves_nobody_while_others_ask_without_a_pause(
             assert max(pool.map(longest, range(6))) < 1.5
 
 
-def kept(listener: Listener, context: ssl.SSLContext, stack: ExitStack) -> list[int]:
-    """Make one more connection that is kept, and count how many each worker has, those without any left out."""
+def keep(listener: Listener, context: ssl.SSLContext, stack: ExitStack) -> None:
+    """Make one more connection that is kept."""
     connection = stack.enter_context(closing(listener.connect(context)))
     connection.request("GET", LIVE)
     with connection.getresponse() as answer:
         assert answer.status == 200
         answer.read()
-    counts = [
-        sum(
-            link.laddr.port == listener.port and link.status == psutil.CONN_ESTABLISHED
-            for link in worker.net_connections("tcp")
-        )
-        for worker in psutil.Process(listener.process.pid).children()
-    ]
-    return sorted(filter(None, counts))
 
 
 def test_its_workers_share_the_connections_evenly(listener: Listener, authority: Authority) -> None:
-    """Callers keep theirs: by chance one worker would have the work of most of them."""
     good = listener.context(authority, authority.issue("router", uris=[ROUTER]))
-    give_up_at = time.monotonic() + 30
     with ExitStack() as stack:
-        # The worker that is up first takes all there are, and the other one all that come until it has as many.
-        while len(counts := kept(listener, good, stack)) < 2 or counts[0] < counts[1]:
-            assert time.monotonic() < give_up_at
-            time.sleep(0.1)
-
-        found = [kept(listener, good, stack) for _ in range(12)]
-    each = counts[0]
-    assert found == [[each + number // 2, each + (number + 1) // 2] for number in range(1, 13)]
+        assert_two_share_evenly(lambda: keep(listener, good, stack), listener.process, listener.port)
 
 
 def test_it_takes_the_connections_of_a_worker_that_stands_still_or_is_gone(
@@ -329,10 +313,13 @@ def test_it_takes_the_connections_of_a_worker_that_stands_still_or_is_gone(
     freeze(still.pid)
     with ExitStack() as stack:
         began = time.monotonic()
-        assert [kept(listener, good, stack) for _ in range(8)] == [[count] for count in range(1, 9)]
+        for _ in range(8):
+            keep(listener, good, stack)
         took = time.monotonic() - began
+        counts = connections_of(listener.process, listener.port)
         still.kill()
         assert ask(listener, good, LIVE)[0] == 200
+    assert counts == [8]
     assert took < 4
 
 
