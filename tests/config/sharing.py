@@ -7,23 +7,21 @@ from collections.abc import Callable
 from subprocess import Popen
 
 import psutil
+from psutil import CONN_ESTABLISHED as ESTABLISHED
 
 PATIENCE = 30.0
 
 
 def connections_of(master: Popen[bytes], port: int) -> list[int]:
     """Count each worker's connections on the port, the fewest first, those without any left out."""
-    counts = [
-        sum(
-            link.laddr.port == port and link.status == psutil.CONN_ESTABLISHED for link in worker.net_connections("tcp")
-        )
-        for worker in psutil.Process(master.pid).children()
-    ]
+    workers = psutil.Process(master.pid).children()
+    links = [worker.net_connections("tcp") for worker in workers]
+    counts = [sum(link.laddr.port == port and link.status == ESTABLISHED for link in some) for some in links]
     return sorted(filter(None, counts))
 
 
 def assert_two_share_evenly(keep: Callable[[], object], master: Popen[bytes], port: int) -> None:
-    """Make connections by `keep`, which must hold each of them, until both workers are up, and then see where more go."""
+    """Make connections by `keep`, which must hold them, until both workers are up, and then see where more go."""
     give_up_at = time.monotonic() + PATIENCE
 
     def counts() -> list[int]:
