@@ -19,7 +19,7 @@ stack: venv ## start the servers only, in the foreground
 	@exec $(PY) -m deploy.dev.run --servers-only
 
 test: venv-dev packages lint ## run all checks and tests, on servers of their own
-	$(PY) -m pytest --numprocesses=auto --maxprocesses=4
+	$(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 # These checks only read the code: they need settings that load, and no servers behind them.
 lint openapi: export OPS_ENV := test

@@ -49,7 +49,13 @@ def mount(tmp_path: Path, authority: Authority) -> Mount:
 
 @pytest.fixture
 def listener(process_env: dict[str, str], mount: Mount) -> Iterator[Listener]:
-    with running(environ_of(process_env, mount), mount.home) as found:
+    with running(environ_of(process_env, mount), mount.home, workers=1) as found:
+        yield found
+
+
+@pytest.fixture
+def two_workers(process_env: dict[str, str], mount: Mount) -> Iterator[Listener]:
+    with running(environ_of(process_env, mount), mount.home, workers=2) as found:
         yield found
 
 
@@ -298,27 +304,27 @@ def keep(listener: Listener, context: ssl.SSLContext, stack: ExitStack) -> None:
         answer.read()
 
 
-def test_its_workers_share_the_connections_evenly(listener: Listener, authority: Authority) -> None:
-    good = listener.context(authority, authority.issue("router", uris=[ROUTER]))
+def test_its_workers_share_the_connections_evenly(two_workers: Listener, authority: Authority) -> None:
+    good = two_workers.context(authority, authority.issue("router", uris=[ROUTER]))
     with ExitStack() as stack:
-        assert_two_share_evenly(lambda: keep(listener, good, stack), listener.process, listener.port)
+        assert_two_share_evenly(lambda: keep(two_workers, good, stack), two_workers.process, two_workers.port)
 
 
 def test_it_takes_the_connections_of_a_worker_that_stands_still_or_is_gone(
-    listener: Listener, authority: Authority
+    two_workers: Listener, authority: Authority
 ) -> None:
-    good = listener.context(authority, authority.issue("router", uris=[ROUTER]))
-    assert ask(listener, good, LIVE)[0] == 200
-    still = psutil.Process(listener.process.pid).children()[0]
+    good = two_workers.context(authority, authority.issue("router", uris=[ROUTER]))
+    assert ask(two_workers, good, LIVE)[0] == 200
+    still = psutil.Process(two_workers.process.pid).children()[0]
     freeze(still.pid)
     with ExitStack() as stack:
         began = time.monotonic()
         for _ in range(8):
-            keep(listener, good, stack)
+            keep(two_workers, good, stack)
         took = time.monotonic() - began
-        counts = connections_of(listener.process, listener.port)
+        counts = connections_of(two_workers.process, two_workers.port)
         still.kill()
-        assert ask(listener, good, LIVE)[0] == 200
+        assert ask(two_workers, good, LIVE)[0] == 200
     assert counts == [8]
     assert took < 4
 

@@ -71,15 +71,15 @@ def test_it_rejects_exactly_the_lines_of_the_samples_that_are_wrong(name: str, r
     operator = make_operator(name=expected["operator"])
     report = tmp_path / "report.json"
 
-    dry = run(expected["operator"].upper(), SHEETS / name, "--dry-run", "--report", report)
+    code, said, complaint = call(expected["operator"].upper(), SHEETS / name, "--dry-run", "--report", report)
 
-    assert dry.returncode == 1, dry.stderr
+    assert code == 1, complaint
     found = json.loads(report.read_text())
     assert found["rejected"] == expected["rejected_lines"]
     assert (found["operator"], found["file"], found["dryRun"]) == (expected["operator"], name, True)
     assert (found["rows"], found["counts"]["rejected"]) == (expected["rows"], len(expected["rejected_lines"]))
     assert found["details"]["sheetId"] is None
-    assert "Dry run: nothing was changed." in dry.stdout
+    assert "Dry run: nothing was changed." in said
     assert not RateSheet.objects.exists()
     assert not RateSheetLine.objects.exists()
 
