@@ -89,6 +89,8 @@ def load_reference(*, dry_run: bool = False) -> Outcome:
                 copy.write_row(row)
         known = cursor.rowcount
         cursor.execute("ANALYZE prefix_stage")
+        # Statistics of the table may be from when it was empty; the planner would compare each row with each.
+        cursor.execute("SET LOCAL enable_nestloop = off")
         counts = []
         for statement in (UPDATE, DELETE, INSERT):
             cursor.execute(statement, {"source": SOURCE})

@@ -330,7 +330,8 @@ def test_it_gets_along_with_pg_partmans_own_maintenance() -> None:
     fetch("SELECT partman.run_maintenance('ops.operator_health_log')")
     maintain()
     fetch("SELECT partman.run_maintenance('ops.operator_health_log')")
-    assert days() == around_today(7, 7)
+    # In the afternoon (UTC) pg_partman makes one more: it rounds what is left of the last one's age to whole days.
+    assert days() in (around_today(7, 7), around_today(7, 8))
 
 
 def test_it_leaves_the_work_to_a_run_that_is_under_way(postgres_server: Postgres) -> None:
