@@ -11,7 +11,6 @@ from uuid import UUID
 import schemathesis
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.wsgi import get_wsgi_application
 from django.test import override_settings
 from schemathesis.core.failures import Failure
 from schemathesis.core.transport import Response
@@ -118,7 +117,7 @@ class InternalApplication(WSGIHandler):
 
 
 def described_admin() -> Described:
-    made = Described(Generator, get_wsgi_application(), prefix="/v1/admin/")
+    made = Described(Generator, WSGIHandler(), prefix="/v1/admin/")
 
     @made.schema.auth(refresh_interval=None)
     class Token:
