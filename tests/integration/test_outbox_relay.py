@@ -19,6 +19,7 @@ from django.db import connection
 
 from deploy.dev.nats import Nats
 from deploy.dev.ports import free_port
+from deploy.dev.process import freeze
 from operators import jetstream
 from operators.drain import Drainer
 from operators.models import OutboxEvent
@@ -168,7 +169,7 @@ def test_it_takes_over_from_a_leader_that_died_or_froze(drainers: Callable[..., 
     wait_for(is_drained)
     before = leader()
 
-    os.kill(first.pid or 0, signal.SIGSTOP)
+    freeze(first.pid or 0)
     fill(100, operators=operators, first_version=21)
     wait_for(is_drained)
     after = leader()
