@@ -8,23 +8,17 @@ from typing import Final
 from uuid import UUID
 
 from operators.actors import Actor
-from operators.models import AuditAction, AuditEntry, AuditObject, CredentialRead, Operator
+from operators.models import AuditAction, AuditEntry, AuditObject, Operator
 from operators.prepared import execute
 from operators.tracing import trace_id
 from operators.wire import JSONValue
 
 Changes = Mapping[str, tuple[JSONValue, JSONValue]]
 
-# The chain's lock lasts until the commit is done. Waiting for the disk while holding it would let only one read pass
-# per flush, so the row is committed without waiting, and the second statement waits for all that came before it:
-# many connections then share one flush.
-_ADD_READ: Final = f"""
-    INSERT INTO {CredentialRead._meta.db_table}
-        (operator_id, credential_version, caller, identity, result, trace_id, at)
-    SELECT %s::uuid, %s::int, %s::text, %s::text, %s::text, %s::text, %s::timestamptz
-    FROM set_config('synchronous_commit', 'off', true)
-"""  # noqa: S608 - the table's name is ours
-_FLUSH: Final = "SELECT pg_logical_emit_message(true, 'audit', '')"
+# Commits the row, then waits until it is on the disk; not to be had inside a transaction (migration 0008).
+_ADD_READ: Final = """
+    CALL add_credential_read(%s::uuid, %s::int, %s::text, %s::text, %s::text, %s::text, %s::timestamptz)
+"""
 
 
 def record(
@@ -83,4 +77,3 @@ def record_credential_read(
     Whatever goes wrong is raised as a database error: then there is no row, and the caller gives no password away.
     """
     execute(_ADD_READ, (operator_id, credential_version, caller, identity, result, trace_id(), at))
-    execute(_FLUSH)

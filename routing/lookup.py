@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-import psycopg
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.conf import settings
 
 from operators import prepared
 from operators.models import HealthState, Operator, Status
@@ -167,12 +166,6 @@ def nearest_statement(strategy: Strategy, has_rates: bool, rows: int, is_one: bo
     return (_NEAREST_OF_ONE if is_one else _NEAREST_OF_MANY).format(order=order)
 
 
-def _fetch(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Run one statement; the server keeps it prepared, for planning costs more than the lookup."""
-    wrapper = connections[DEFAULT_DB_ALIAS]
-    wrapper.ensure_connection()
-    session = wrapper.connection
-    # Django switches it off. Its own cursors bind on this side and never prepare, so that this concerns ours alone.
-    session.prepare_threshold = 0
-    with wrapper.wrap_database_errors, psycopg.Cursor(session) as cursor:
-        return cursor.execute(statement, values, prepare=True, binary=True).fetchall()
+def _fetch(statement: str, values: dict[str, Any]) -> list[prepared.Row]:
+    """Read for many numbers, as long as the server lets a statement run."""
+    return prepared.fetch(statement, values, seconds=settings.STATEMENT_TIMEOUT + prepared.SECONDS)

@@ -144,6 +144,7 @@ def test_it_believes_a_header_only_from_its_proxy_and_only_the_last_element(
         assert_closed(client, there, {"HTTP_X_FORWARDED_CLIENT_CERT": header, "REMOTE_ADDR": "10.0.0.1"})
 
 
+@pytest.mark.django_db(transaction=True)  # a read is written down outside of any
 @pytest.mark.parametrize("caller", ALLOWED)
 def test_it_opens_to_each_caller_its_part_and_no_more(there: dict[str, str], caller: str) -> None:
     client, statuses = InternalClient(Connection(uris=(caller,))), Counter[str]()

@@ -11,7 +11,6 @@ from django.test import Client
 from django.utils import timezone
 
 from config.groups import GROUPS
-from operators.audit import record_credential_read
 from operators.models import CredentialRead, Operator
 from tests.factories import PASSWORD, make_operator
 from tests.operators.console import member_of
@@ -23,7 +22,8 @@ IDENTITY = "spiffe://ops.local/ns/sms/sa/smpp-connector"
 
 
 def read(operator_id: uuid.UUID, *, caller: str = "smpp-connector", result: str = "ok") -> None:
-    record_credential_read(
+    # As record_credential_read writes it, which no transaction may surround.
+    CredentialRead.objects.create(
         operator_id=operator_id,
         credential_version=1,
         caller=caller,

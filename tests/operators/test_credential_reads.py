@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from operators.audit import record_credential_read
 from operators.models import CredentialRead
 from operators.tracing import span
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 IDENTITY = "spiffe://ops.local/ns/sms/sa/smpp-connector"
 
@@ -59,3 +59,16 @@ def test_it_raises_where_the_row_cannot_be_written() -> None:
             result="ok",
             at=timezone.now(),
         )
+
+
+def test_it_refuses_to_be_undone_with_the_transaction_around_it() -> None:
+    with pytest.raises(DatabaseError), transaction.atomic():
+        record_credential_read(
+            operator_id=uuid.uuid4(),
+            credential_version=1,
+            caller="smpp-connector",
+            identity=IDENTITY,
+            result="ok",
+            at=timezone.now(),
+        )
+    assert not CredentialRead.objects.exists()

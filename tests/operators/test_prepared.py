@@ -94,3 +94,26 @@ def test_it_gives_up_on_a_server_that_is_frozen(postgres_server: Postgres, monke
     finally:
         postgres_server.resume()
     assert prepared.fetch(NUMBERS, ("a", 1)) == [(1, "a")]
+
+
+def test_it_takes_values_by_name_also_twice_and_of_different_types() -> None:
+    statement = "SELECT %(a)s::bigint, %(b)s::text[], %(a)s::bigint + 1, '%%'::text"
+    assert prepared.fetch(statement, {"a": 7, "b": ["x", None], "unused": 1}) == [(7, ["x", None], 8, "%")]
+    assert prepared.fetch(statement, {"a": 2**40, "b": []}) == [(2**40, [], 2**40 + 1, "%")]
+    assert prepared.fetch(statement, {"a": None, "b": None}) == [(None, None, None, "%")]
+
+
+def test_it_is_part_of_the_transaction_around_it() -> None:
+    prepared.execute("CREATE TEMPORARY TABLE kept (number int)")
+    with pytest.raises(RuntimeError), transaction.atomic():
+        prepared.execute("INSERT INTO kept VALUES (%s::int)", (1,))
+        assert prepared.fetch("SELECT number FROM kept", ()) == [(1,)]
+        raise RuntimeError
+    assert prepared.fetch("SELECT number FROM kept", ()) == []
+
+
+def test_it_prepares_anew_what_somebody_has_made_the_server_forget() -> None:
+    prepared.fetch(NUMBERS, ("a", 1))
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    assert prepared.fetch(NUMBERS, ("a", 1)) == [(1, "a")]

@@ -95,22 +95,23 @@ def test_it_counts_each_read_and_writes_down_who_made_it() -> None:
     assert written_down() == [(operator.pk, 2, "smpp-connector", CONNECTOR, "ok")]
 
 
-def test_it_needs_one_statement_for_the_row_and_two_for_the_trail_outside_any_transaction(
+def test_it_needs_one_statement_for_the_row_and_one_for_the_trail_outside_any_transaction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     operator = make_operator()
     read(operator)  # logs in to Vault
     sent: list[tuple[str, bool]] = []
-    run = prepared.PromptCursor.run
+    run = prepared.Session.run
 
-    def note(cursor: prepared.PromptCursor, statement: str, values: prepared.Values) -> None:
-        run(cursor, statement, values)
-        sent.append((statement.split()[0], cursor.connection.info.transaction_status == TransactionStatus.IDLE))
+    def note(session: prepared.Session, statement: str, values: prepared.Values, seconds: float) -> list[prepared.Row]:
+        rows = run(session, statement, values, seconds)
+        sent.append((statement.split()[0], session.connection.info.transaction_status == TransactionStatus.IDLE))
+        return rows
 
-    monkeypatch.setattr(prepared.PromptCursor, "run", note)
+    monkeypatch.setattr(prepared.Session, "run", note)
     with CaptureQueriesContext(connection) as others:
         read(operator)
-    assert sent == [("SELECT", True), ("INSERT", True), ("SELECT", True)]
+    assert sent == [("SELECT", True), ("CALL", True)]
     assert len(others) == 0
 
 
