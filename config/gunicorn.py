@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import gunicorn.http.wsgi
 import gunicorn.util
 from gunicorn.glogging import Logger
-from gunicorn.http.wsgi import Response
 
 from config.env import bounded, env
 from config.logs import dict_config
@@ -54,12 +54,32 @@ proc_name = "ops-web"
 control_socket_disable = True  # nobody uses it, and the root file system is read-only
 
 
-def _without_server_header(response: Any) -> list[str]:
-    return [header for header in _default_headers(response) if not header.startswith("Server:")]
+class _Held(list[bytes]):
+    """Stands in for a socket while an answer begins."""
+
+    sendall = list.append
 
 
-_default_headers = Response.default_headers
-Response.default_headers = _without_server_header
+class _Response(gunicorn.http.wsgi.Response):  # type: ignore[misc]
+    """Say nothing of the server, and let the head leave with the first of the body: one packet, and one TLS record."""
+
+    def default_headers(self) -> list[str]:
+        return [header for header in super().default_headers() if not header.startswith("Server:")]
+
+    def write(self, arg: bytes) -> None:
+        if self.headers_sent:
+            super().write(arg)
+            return
+        connection, self.sock = self.sock, _Held()
+        try:
+            super().write(arg)
+            whole = b"".join(self.sock)
+        finally:
+            self.sock = connection
+        connection.sendall(whole)
+
+
+gunicorn.http.wsgi.Response = _Response
 
 
 def _write_error(sock: Any, status_int: int, reason: str, _message: str) -> None:

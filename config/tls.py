@@ -50,7 +50,9 @@ class PeerSocket(ssl.SSLSocket):
         return self._certificate
 
     def setblocking(self, flag: bool) -> None:
-        self.settimeout(IO_SECONDS if flag else 0.0)
+        seconds = IO_SECONDS if flag else 0.0
+        if self.gettimeout() != seconds:  # it is asked for around each request
+            self.settimeout(seconds)
 
 
 class Contexts:
