@@ -63,6 +63,8 @@ class _Held(list[bytes]):
 class _Response(gunicorn.http.wsgi.Response):  # type: ignore[misc]
     """Say nothing of the server, and let the head leave with the first of the body: one packet, and one TLS record."""
 
+    sock: Any
+
     def default_headers(self) -> list[str]:
         return [header for header in super().default_headers() if not header.startswith("Server:")]
 

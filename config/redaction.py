@@ -32,7 +32,7 @@ SECRET_FORMS: Final = (
 
 
 # What every one of these forms has in it: most texts have none of it, and are looked at once.
-MAY_BE_SECRET: Final = re.compile(r"://|eyJ|[sbr]\.")
+MAY_BE_SECRET: Final = re.compile(r"://[^/\s:@]*:|eyJ|[sbr]\.[A-Za-z0-9_-]{24}")
 
 
 def redact(value: Any, name: str = "") -> Any:

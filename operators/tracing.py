@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextvars import Token
 from uuid import UUID
 
 from opentelemetry import trace
-from opentelemetry.context import attach, detach
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.propagate import extract
 from opentelemetry.trace import Span, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -18,10 +19,12 @@ class span:  # noqa: N801 - it stands in a `with`, as a function would
     """Open a span with the few attributes that may leave this process; `parent` is a traceparent to hang it under.
 
     A class, for a generator on top of the library's two made a span cost as much as the work inside it. An exception
-    marks it as failed and leaves no text there, for that may quote what a caller sent.
+    marks it as failed and leaves no text there, for that may quote what a caller sent. In a trace that is not recorded
+    the span around it stands for it.
     """
 
     __slots__ = ("_attributes", "_name", "_parent", "_span", "_token")
+    _token: Token[Context] | None
 
     def __init__(
         self,
@@ -42,16 +45,28 @@ class span:  # noqa: N801 - it stands in a `with`, as a function would
         self._name, self._attributes, self._parent = name, attributes, parent
 
     def __enter__(self) -> Span:
+        current = trace.get_current_span()
+        if not self._parent and is_of_no_record(current):
+            self._token = None
+            return current
         above = extract({"traceparent": self._parent}) if self._parent else None
         self._span = _tracer.start_span(self._name, context=above, attributes=self._attributes)
         self._token = attach(set_span_in_context(self._span))
         return self._span
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._token is None:
+            return
         detach(self._token)
         if kind is not None and issubclass(kind, Exception):
             self._span.set_status(StatusCode.ERROR)
         self._span.end()
+
+
+def is_of_no_record(current: Span) -> bool:
+    """Tell that this process has decided not to record the current trace: no sampler records a part of it then."""
+    context = current.get_span_context()
+    return context.is_valid and not context.is_remote and not context.trace_flags.sampled
 
 
 def record_span(name: str, *, parent: str, operator_id: UUID, action: str, started_ns: int) -> None:

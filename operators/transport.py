@@ -86,15 +86,11 @@ class _Answer:
     """Collect one response as the parser tells of it; the head's limits are the deadline's."""
 
     def __init__(self) -> None:
-        self.reason = b""
         self.headers: dict[str, str] = {}
         self.parts: list[bytes] = []
         self.is_complete = False
         # The parser's callbacks, by its names.
         self.on_body = self.parts.append
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if (lowered := name.lower()) in READ:
@@ -108,9 +104,9 @@ class PlainResponse(requests.Response):
     """What came back, without the cookies and the guesses at an encoding that requests keeps: Vault speaks JSON."""
 
     def __init__(self, url: str, status: int, answer: _Answer) -> None:
-        self.__setstate__({"_content": b"".join(answer.parts), "url": url, "encoding": "utf-8", "history": []})
-        self.status_code = status
-        self.reason = answer.reason.decode("latin-1")
+        self._content = b"".join(answer.parts)
+        self._content_consumed = True
+        self.url, self.encoding, self.status_code, self.reason = url, "utf-8", status, ""
         self.headers = CaseInsensitiveDict(answer.headers)
 
 

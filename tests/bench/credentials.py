@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Final, TypeVar
 
 from operators.models import Operator
@@ -111,12 +112,18 @@ def percentiles(times: Sequence[float]) -> str:
 
 
 def at_a_pace(side: Side, paths: Sequence[str], *, seconds: float) -> list[float]:
-    """Return how many ms each answer took from when it was due, so that a stall is not hidden."""
-    begin = time.monotonic() + 0.5
+    """Return how many ms each answer took from when it was due, so that a stall is not hidden.
+
+    The callers have their connections and one answer each before the clock begins: connectors keep them.
+    """
+    ready = Barrier(PACED_CALLERS)
 
     def work(place: int) -> list[float]:
         chance, times = random.Random(place), []
         with Caller(*side) as caller:
+            caller.get(paths[place])
+            ready.wait(timeout=60)
+            begin = time.monotonic()
             for number in range(place, int(RATE * seconds), PACED_CALLERS):
                 due = begin + number / RATE
                 time.sleep(max(0.0, due - time.monotonic()))

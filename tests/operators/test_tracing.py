@@ -5,9 +5,9 @@ from uuid import uuid4
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode
 
-from operators.tracing import span
+from operators.tracing import span, trace_id
 
 
 def test_it_hangs_spans_under_the_one_that_is_open(spans: InMemorySpanExporter) -> None:
@@ -45,3 +45,20 @@ def test_it_marks_what_failed_and_keeps_the_text_to_itself(spans: InMemorySpanEx
     assert (failing.status.status_code, failing.status.description) == (StatusCode.ERROR, None)
     assert not failing.events
     assert trace.get_current_span() is before
+
+
+def test_it_opens_nothing_inside_a_trace_that_is_not_recorded() -> None:
+    request = NonRecordingSpan(SpanContext(0xA1, 0xB2, is_remote=False))
+    with trace.use_span(request):
+        with pytest.raises(ValueError, match="wrong"), span("inner") as inner:
+            raise ValueError("wrong")
+        assert inner is request
+        assert trace.get_current_span() is request
+        assert trace_id() == f"{0xA1:032x}"
+
+
+def test_it_decides_anew_for_a_trace_that_comes_from_elsewhere(spans: InMemorySpanExporter) -> None:
+    elsewhere = NonRecordingSpan(SpanContext(0xA1, 0xB2, is_remote=True))
+    with trace.use_span(elsewhere), span("inner") as inner:
+        assert inner is not elsewhere
+        assert inner.get_span_context().trace_id == 0xA1
