@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging.config
 import os
 import sys
@@ -17,6 +18,7 @@ from config.redaction import redact
 Event = MutableMapping[str, Any]
 
 SERVICE: Final = "operator-management-service"
+ENCODE: Final = json.JSONEncoder().encode
 # Set by the processors below alone, whatever the caller says, or no text yet.
 OURS: Final = frozenset({"ts", "level", "logger", "service", "process", "exc_info"})
 LEADING: Final = ("ts", "level", "message", "event", "logger", "action", "operatorId", "adminId")
@@ -72,7 +74,7 @@ def dict_config(level: str) -> dict[str, Any]:
 
 
 def line_formatter() -> logging.Formatter:
-    return structlog.stdlib.ProcessorFormatter(
+    return LineFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder(), drop_request, *described()],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered()],
     )
@@ -101,8 +103,21 @@ def rendered() -> list[Any]:
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
         redact_event,
-        structlog.processors.JSONRenderer(),
+        as_json,
     ]
+
+
+class LineFormatter(structlog.stdlib.ProcessorFormatter):
+    """Write an event of structlog's without the two copies of its record that are made for formatters beside this."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        made: Any = record.__dict__
+        if "_logger" not in made or not isinstance(made["msg"], dict):
+            return super().format(record)
+        event: Any = made["msg"] | {"_record": record, "_from_structlog": True}
+        for processor in self.processors:
+            event = processor(made["_logger"], made["_name"], event)
+        return str(event)
 
 
 class Origin:
@@ -131,6 +146,10 @@ def redact_event(_logger: Any, _method: str, event: Event) -> Event:
     """Mask secrets, and put first what people read first."""
     ordered = {key: event.pop(key) for key in LEADING if key in event} | dict(event)
     return {key: value if key in OURS else redact(value, key) for key, value in ordered.items()}
+
+
+def as_json(_logger: Any, _method: str, event: Event) -> str:
+    return ENCODE(event)
 
 
 class OutagesAreShort(logging.Filter):

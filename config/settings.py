@@ -72,15 +72,14 @@ CONSOLE_MIDDLEWARE = [
 
 # Nobody has a session there, and nothing is a page.
 INTERNAL_MIDDLEWARE = [
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "config.middleware.RequestContextMiddleware",
     "config.middleware.SecurityHeadersMiddleware",
     "config.middleware.ProbesMiddleware",
+    "config.middleware.StoresAwayMiddleware",
+    "config.requestmetrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.serverspan.ServerSpanMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "config.middleware.StoresAwayMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 MIDDLEWARE = INTERNAL_MIDDLEWARE if LISTENER == "internal" else CONSOLE_MIDDLEWARE
 # The admin app and the lock-out ask for middleware of the console, which the internal listener does not serve.
