@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging.config
 import os
 import shutil
@@ -84,13 +85,25 @@ class _Response(gunicorn.http.wsgi.Response):  # type: ignore[misc]
 gunicorn.http.wsgi.Response = _Response
 
 
+def _refusal(status: int, reason: str) -> tuple[str, str]:
+    """Say it as a problem (RFC 9457) where only programs listen."""
+    if os.environ.get("OPS_LISTENER") != "internal":
+        return "text/plain; charset=utf-8", f"{reason}\n"
+    code, detail = "INTERNAL_ERROR", "Something went wrong on our side."
+    if status < 500:
+        code, detail = "INVALID_PAYLOAD", "Send requests as HTTP/1.1 has them (RFC 9112)."
+    kind = f"urn:ops:problem:{code.lower().replace('_', '-')}"
+    problem = {"type": kind, "title": reason, "status": status, "detail": detail, "code": code}
+    return "application/problem+json", json.dumps(problem)
+
+
 def _write_error(sock: Any, status_int: int, reason: str, _message: str) -> None:
     """Answer what is no HTTP request with its status alone; gunicorn's own page quotes it, without our headers."""
-    body = f"{reason}\n"
+    content_type, body = _refusal(status_int, reason)
     head = (
         f"HTTP/1.1 {status_int} {reason}",
         "Connection: close",
-        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",

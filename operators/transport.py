@@ -145,6 +145,7 @@ class PlainSession(requests.Session):
         answer = _Answer()
         parser = HttpResponseParser(answer)
         try:
+            self._bound(connection)
             connection.sendall(head)
             while not answer.is_complete:
                 parser.feed_data(self._received(connection))
@@ -153,18 +154,22 @@ class PlainSession(requests.Session):
             kind = requests.ReadTimeout if isinstance(error, TimeoutError) else requests.ConnectionError
             raise kind(error) from None
         response = PlainResponse(url, parser.get_status_code(), answer)
-        if response.headers.get("Connection", "").lower() == "close" or len(self._kept) >= POOL_SIZE:
+        ends = parser.get_http_version() != "1.1" or response.headers.get("Connection", "").lower() == "close"
+        if ends or len(self._kept) >= POOL_SIZE:
             connection.close()
         else:
             self._kept.append(connection)
         return response
 
-    def _received(self, connection: socket.socket) -> bytes:
-        """Wait for some bytes with what is left of the deadline: a socket's own timeout begins anew with each."""
+    def _bound(self, connection: socket.socket) -> None:
+        """Let it wait for what is left of the deadline: a socket's own timeout begins anew with every byte."""
         left = time_left()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         connection.settimeout(min(left, self._timeouts[1]))
+
+    def _received(self, connection: socket.socket) -> bytes:
+        self._bound(connection)
         some = connection.recv(RECEIVED)
         if not some:
             raise ConnectionError("The server closed the connection.")

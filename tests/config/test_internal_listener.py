@@ -69,6 +69,16 @@ def ask(listener: Listener, context: ssl.SSLContext, address: str = RESOLVE, **h
         connection.close()
 
 
+def said(listener: Listener, context: ssl.SSLContext, request: bytes) -> tuple[bytes, bytes]:
+    """Send bytes that need not be HTTP; returns head and body of the answer, after which the connection is closed."""
+    plain = socket.create_connection((HOST, listener.port), timeout=30)
+    with context.wrap_socket(plain, server_hostname=HOST) as secured:
+        secured.sendall(request)
+        whole = b"".join(iter(lambda: secured.recv(65_536), b""))
+    head, body = whole.split(b"\r\n\r\n", 1)
+    return head, body
+
+
 def served(listener: Listener, context: ssl.SSLContext) -> str:
     """The serial number that the server shows to a new connection."""
     plain = socket.create_connection((HOST, listener.port), timeout=30)
@@ -92,6 +102,14 @@ def test_it_lets_in_the_right_service_and_names_it_in_its_log(listener: Listener
     [line] = [line for line in listener.lines("request") if line["status"] == 200]
     assert (line["process"], line["caller"], line["identity"]) == ("internal", "routing-engine", ROUTER)
     assert line["traceId"]
+    for nonsense in (b"NONSENSE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nHost : x\r\n\r\n"):
+        head, body = said(listener, context, nonsense)
+        assert (
+            head.startswith(b"HTTP/1.1 400 Bad Request\r\n") and b"Content-Type: application/problem+json\r\n" in head
+        )
+        problem = json.loads(body)
+        assert (problem["status"], problem["code"]) == (400, "INVALID_PAYLOAD")
+        assert b"NONSENSE" not in body
 
     listener.process.send_signal(signal.SIGTERM)
     assert listener.process.wait(25) == 0

@@ -9,6 +9,8 @@ from django.urls import path
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
+pytestmark = pytest.mark.django_db
+
 
 def answer(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok", status=201)

@@ -23,7 +23,8 @@ OPERATORS = "/v1/admin/operators"
 
 @pytest.fixture(autouse=True)
 def fresh_buckets(settings: Settings) -> Iterator[None]:
-    settings.ADMIN_API_PER_SECOND, settings.ADMIN_API_BURST = 1, 5
+    # So seldom that none comes back while a slow machine makes six calls.
+    settings.ADMIN_API_PER_SECOND, settings.ADMIN_API_BURST = 0.05, 5
     settings.UPLOADS_PER_MINUTE, settings.UPLOADS_BURST = 2, 2
     throttling.calls.cache_clear()
     throttling.uploads.cache_clear()
@@ -43,7 +44,8 @@ def test_it_answers_429_with_when_to_come_back(api: APIClient) -> None:
     refused = api.get(OPERATORS)
 
     assert statuses == [200] * 5
-    assert (refused.status_code, refused["Retry-After"]) == (429, "1")
+    assert refused.status_code == 429
+    assert 0 < int(refused["Retry-After"]) <= 20
     assert refused["Content-Type"] == "application/problem+json"
     assert refused["Cache-Control"] == "no-store"
     body = refused.json()

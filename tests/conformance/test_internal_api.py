@@ -27,7 +27,7 @@ def described(request: pytest.FixtureRequest) -> Iterator[Described]:
     request_finished.connect(close_old_connections)
 
 
-def test_it_does_what_its_description_says(db: None, described: Described) -> None:
+def test_it_does_what_its_description_says(transactional_db: None, described: Described) -> None:
     ask_everything(described.schema, BRIEFLY)
     assert sum(described.statuses.values()) > 50
     assert sum(count for (_, status), count in described.wanted.items() if status < 300) > 5, described.wanted

@@ -82,8 +82,12 @@ def test_it_puts_an_answer_together_and_keeps_the_connection(plain: requests.Ses
     assert asked.connections == 1
 
 
-def test_it_makes_another_connection_where_the_server_ends_one(plain: requests.Session) -> None:
-    closing = WHOLE.replace(b"\r\n\r\n", b"\r\nConnection: Close\r\n\r\n", 1)
+@pytest.mark.parametrize(
+    "closing",
+    [WHOLE.replace(b"\r\n\r\n", b"\r\nConnection: Close\r\n\r\n", 1), WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0")],
+    ids=["by its word", "as HTTP/1.0 does"],
+)
+def test_it_makes_another_connection_where_the_server_ends_one(plain: requests.Session, closing: bytes) -> None:
     with answering([[closing]], [[WHOLE]]) as asked:
         assert [plain.get(asked.url).json() for _ in range(2)] == [{"a": 1}] * 2
     assert asked.connections == 2

@@ -19,6 +19,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
+from operators import prepared
 from operators.actions import delete_operator, suspend_operator
 from operators.models import HealthState, Operator
 from tests.factories import ALICE
@@ -331,14 +332,19 @@ def test_it_shows_so_many_candidates_and_no_more(
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Note every statement that goes to the server, those beside Django's own cursors too."""
     seen: list[str] = []
-    execute = psycopg.Cursor.execute
+    execute, run = psycopg.Cursor.execute, prepared.Session.run
 
     def note(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
         seen.append(str(query))
         return execute(self, query, *args, **kwargs)
 
+    def note_kept(self: Any, statement: str, *args: Any) -> Any:
+        seen.append(statement)
+        return run(self, statement, *args)
+
     with monkeypatch.context() as patch:
         patch.setattr(psycopg.Cursor, "execute", note)
+        patch.setattr(prepared.Session, "run", note_kept)
         yield seen
 
 
