@@ -25,6 +25,8 @@ from psycopg.pq.abc import PGresult
 
 # A server that is frozen, but whose kernel still acknowledges packets, would be waited for without end.
 SECONDS: Final = 3.0
+# A connection that keeps so many plans forgets them all and begins anew.
+MOST_STATEMENTS: Final = 100
 
 Values = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -70,6 +72,10 @@ class Session:
         pgconn = self.connection.pgconn
         name = self._names.get((statement, types))
         if name is None:
+            if len(self._names) >= MOST_STATEMENTS:
+                pgconn.send_query(b"DEALLOCATE ALL")
+                _checked((yield from _sent(pgconn)))
+                self._names.clear()
             name = f"ops_{len(self._names)}".encode()
             pgconn.send_prepare(name, text, types)
             _checked((yield from _sent(pgconn)))

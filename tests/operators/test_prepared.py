@@ -117,3 +117,11 @@ def test_it_prepares_anew_what_somebody_has_made_the_server_forget() -> None:
     with connection.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")
     assert prepared.fetch(NUMBERS, ("a", 1)) == [(1, "a")]
+
+
+def test_it_lets_the_server_keep_so_many_statements_and_no_more() -> None:
+    for number in range(prepared.MOST_STATEMENTS + 5):
+        assert prepared.fetch(f"SELECT {number}, %s::text", ("a",)) == [(number, "a")]
+    assert prepared.fetch("SELECT 0, %s::text", ("b",)) == [(0, "b")]
+    [(kept,)] = prepared.fetch("SELECT count(*) FROM pg_prepared_statements", ())
+    assert 5 <= kept <= 10
