@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 # A real report has some 300 bytes.
 MAX_BYTES: Final = 64 * 1024
@@ -130,6 +130,9 @@ def parse(raw: bytes, *, now: datetime) -> Report:
         raise Malformed(DeadReason.FUTURE, "observedAt", "More than 5 minutes ahead of our clock.")
     if report.observed_at < EARLIEST:
         raise Malformed(DeadReason.INVALID_FIELD, "observedAt", "Too long ago.")
+    if report.observed_at.tzinfo is not UTC:
+        # RFC 3339 has offsets up to 23:59, PostgreSQL reads those below 16 hours.
+        report = structs.replace(report, observed_at=report.observed_at.astimezone(UTC))
     return report
 
 

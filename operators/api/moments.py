@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from drf_spectacular.types import OpenApiTypes
@@ -19,7 +19,10 @@ WANTED: Final = "A moment with its offset, such as 2026-03-02T09:15:00Z (RFC 333
 
 
 def read_moment(text: str) -> datetime:
-    """Read one moment; raises ValueError. What is finer than a microsecond is cut off."""
+    """Read one moment as UTC; raises ValueError. What is finer than a microsecond is cut off.
+
+    PostgreSQL takes no offset of 16 hours and more, which RFC 3339 allows up to 23:59.
+    """
     try:
         moment = datetime.fromisoformat(text.upper())
     except ValueError:
@@ -27,7 +30,7 @@ def read_moment(text: str) -> datetime:
     # A day more or less must still be a date.
     if not RFC_3339.fullmatch(text) or not 1970 <= moment.year < 9999:
         raise ValueError(WANTED)
-    return moment
+    return moment.astimezone(UTC)
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)

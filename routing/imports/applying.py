@@ -161,6 +161,7 @@ def _write_rules(sheet: RateSheet) -> None:
     }
     join_as_sets()
     with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS sheet_touched")  # of another sheet in the same transaction
         cursor.execute(_TOUCH, values)
         cursor.execute("ANALYZE sheet_touched")
         cursor.execute(_KEEP, values)

@@ -104,6 +104,7 @@ def classify(sheet: RateSheet, now: datetime) -> None:
     """
     RateSheetLine.objects.filter(sheet=sheet).delete()
     with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {RULES}")  # of another sheet in the same transaction
         cursor.execute(_LOAD_RULES, [sheet.operator_id])
         cursor.execute(f"ANALYZE {RULES}")
         reject_strangers(cursor)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
+from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -101,9 +101,23 @@ def test_it_asks_about_every_operation(described: Described) -> None:
 
 
 def walk(schema: schemathesis.BaseSchema, *, walks: int, steps: int) -> None:
-    """Make things, use them and delete them, each request with what the ones before it have answered."""
+    """Make things, use them and delete them, each request with what the ones before it have answered.
+
+    Each walk begins with the same rows, for it is tried again when it is made shorter, and has to go the same way then.
+    """
+
+    class Walk(schema.as_state_machine()):  # type: ignore[misc]
+        def setup(self) -> None:
+            self._around = transaction.atomic()
+            self._around._from_testcase = True  # type: ignore[attr-defined]  # as Django's own, so that a durable block may stand inside
+            self._around.__enter__()
+
+        def teardown(self) -> None:
+            transaction.set_rollback(True)
+            self._around.__exit__(None, None, None)
+
     run_state_machine_as_test(
-        schema.as_state_machine(),
+        Walk,
         settings=settings(SETTINGS, max_examples=walks, stateful_step_count=steps, derandomize=walks < 50),
     )
 

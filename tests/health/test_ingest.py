@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -16,11 +17,12 @@ from django.utils import timezone
 from health.actions import end_override, override_health
 from health.ingest import Outcome, Received, take_in
 from health.models import HealthReport, HealthStatus, HealthTransition
-from health.reports import BindState, Report
+from health.reports import BindState, Report, parse
 from health.statuses import Statuses
 from operators.actions import delete_operator, restore_operator
 from operators.models import HealthState, Operator
 from tests.factories import ALICE, make_operator
+from tests.reports import body
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,3 +157,15 @@ def test_it_counts_what_becomes_of_each_report(operator: Operator, begin: dateti
 
     assert (outcome.accepted, outcome.duplicates, outcome.late) == (2, 1, 1)
     assert HealthReport.objects.count() == 3
+
+
+@pytest.mark.parametrize("hours", [-23, -16, 16, 23])
+def test_it_takes_every_offset_that_a_connector_may_write(operator: Operator, begin: datetime, hours: int) -> None:
+    """PostgreSQL's own reader ends before 16 hours; the batch with such a report would never get past it."""
+    there = begin.astimezone(timezone.get_fixed_timezone(timedelta(hours=hours, minutes=59 if hours > 0 else -59)))
+    report = parse(json.dumps(body(operator, at=there)).encode(), now=timezone.now())
+
+    outcome = take(Statuses(), Received(report, timezone.now()), received(operator, begin + timedelta(seconds=10)))
+
+    assert (outcome.accepted, outcome.duplicates) == (2, 0)
+    assert HealthReport.objects.earliest("observed_at").observed_at == begin

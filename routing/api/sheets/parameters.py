@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Final
 
 from rest_framework.request import Request
@@ -65,4 +65,4 @@ def read_day(text: str) -> datetime:
     """Read a moment (RFC 3339) or a day, which begins at 00:00 UTC; raises ValueError."""
     if len(text) == len("2026-12-01"):
         text = f"{date.fromisoformat(text).isoformat()}T00:00:00Z"
-    return read_moment(text).astimezone(UTC)
+    return read_moment(text)
