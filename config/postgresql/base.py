@@ -1,18 +1,36 @@
-"""Django's PostgreSQL backend, with a health check that does not wait for ever."""
+"""Django's PostgreSQL backend, with a health check that does not wait for ever and moments of any offset."""
 
 from __future__ import annotations
 
 import select
 import time
-from typing import Final
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import psycopg
 from django_prometheus.db.backends.postgresql import base
+from psycopg.abc import Buffer
+from psycopg.types.datetime import DatetimeDumper
 
 HEALTH_CHECK_SECONDS: Final = 2.0
 
 
+class MomentDumper(DatetimeDumper):
+    """Write a moment in UTC: of offsets, of which ISO 8601 has some up to 23:59, PostgreSQL reads those below 16:00."""
+
+    def dump(self, obj: datetime) -> Buffer | None:
+        with suppress(OverflowError):  # of the first and the last day of all
+            obj = obj.astimezone(UTC)
+        return super().dump(obj)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django_prometheus has no types
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        connection = super().get_new_connection(conn_params)
+        connection.adapters.register_dumper(datetime, MomentDumper)
+        return connection
+
     def is_usable(self) -> bool:
         """Ask whether the kept connection still works, before each request that needs it (CONN_HEALTH_CHECKS).
 
