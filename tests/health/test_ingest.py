@@ -161,7 +161,7 @@ def test_it_counts_what_becomes_of_each_report(operator: Operator, begin: dateti
 
 @pytest.mark.parametrize("hours", [-23, -16, 16, 23])
 def test_it_takes_every_offset_that_a_connector_may_write(operator: Operator, begin: datetime, hours: int) -> None:
-    """PostgreSQL's own reader ends before 16 hours; the batch with such a report would never get past it."""
+    """PostgreSQL's own reader ends before 16 hours; such a report would be buried though nothing is wrong with it."""
     there = begin.astimezone(timezone.get_fixed_timezone(timedelta(hours=hours, minutes=59 if hours > 0 else -59)))
     report = parse(json.dumps(body(operator, at=there)).encode(), now=timezone.now())
 
