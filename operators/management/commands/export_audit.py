@@ -90,7 +90,7 @@ def _moment(option: str, text: str | None) -> datetime | None:
         raise CommandError(
             f"{option} is a date, or a moment with its offset such as 2026-11-01T00:00:00Z.", returncode=2
         )
-    return moment.astimezone(UTC)  # PostgreSQL takes no offset of 16 hours and more
+    return moment
 
 
 def _uuid(text: str | None) -> UUID | None:

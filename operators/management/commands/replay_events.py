@@ -15,7 +15,7 @@ def timestamp(text: str) -> datetime:
     parsed = parse_datetime(text)
     if parsed is None:
         raise ValueError(text)
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 class Command(BaseCommand):

@@ -183,4 +183,4 @@ def find_operator(text: str) -> Operator:
 def moment(text: str) -> datetime:
     """Read 2026-12-01 or 2026-12-01T06:00:00Z; without an offset it is UTC."""
     value = datetime.fromisoformat(text)
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
