@@ -237,8 +237,8 @@ def surely_not_sent(error: requests.RequestException) -> bool:
 class Breaker:
     """Fail at once for a while after some failures in a row, so that a silent Vault does not hold every thread.
 
-    After the pause one call may try, and no other until it is over or `patience` has passed; its success closes the
-    breaker.
+    A failure that stands for all calls, as that of a login does, is enough on its own. After the pause one call may
+    try, and no other until it is over or `patience` has passed; its success closes the breaker.
     """
 
     def __init__(self, *, failures: int = 5, pause: float = 2.0, patience: float = 3.0) -> None:
@@ -263,7 +263,7 @@ class Breaker:
         with self._lock:
             self._failures = 0
 
-    def failed(self) -> None:
+    def failed(self, *, for_all: bool) -> None:
         with self._lock:
-            self._failures += 1
+            self._failures = self._limit if for_all else self._failures + 1
             self._retry_at = time.monotonic() + self._pause

@@ -258,7 +258,7 @@ class VaultClient:
             return meaning(error.reason, may_be_done=False)[0]
         failure, is_ill = meaning(error, may_be_done=writes and is_sent)
         if is_ill:
-            self._breaker.failed()
+            self._breaker.failed(for_all=not is_sent)  # no call gets past a login that fails
             logger.warning("Vault failed: %s", failure, extra={"errorType": type(error).__name__, "role": self._role})
         elif isinstance(error, Refused):
             self._breaker.succeeded()  # it answered, and in order

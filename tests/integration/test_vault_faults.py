@@ -23,6 +23,7 @@ from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
 from deploy.dev.openbao import OpenBao
+from operators import login
 from operators.errors import VaultUnavailable
 from operators.provisioning import provision_vault
 from operators.secrets import Secret
@@ -117,6 +118,22 @@ def test_it_ends_every_call_in_time_when_many_threads_call_a_paused_vault(
     assert max(took for took, _ in first) < WITHIN
     assert sorted(took for took, _ in later)[24] < 0.2, "the breaker holds nobody up"
     assert eventually(lambda: mine.read(path, version=1)["password"].reveal()) == "x"
+
+
+def test_it_holds_nobody_up_after_one_login_that_got_no_answer(path: str) -> None:
+    """Without a login no call gets further, so that waiting for five of them to fail would be waiting for nothing."""
+    with Proxy(settings.VAULT_ADDR) as proxy:
+        mine = client(url=proxy.url, connect_timeout=0.2, read_timeout=1.0)
+        proxy.mode = Mode.BLACKHOLE
+        assert timed(lambda: mine.read(path, version=1))[1] == "VaultUnavailable"
+        time.sleep(login.REFUSED_PAUSE + 0.1)  # shorter than the breaker's
+        seen = proxy.requests_seen
+        took, outcome = timed(lambda: mine.read(path, version=1))
+        assert (outcome, proxy.requests_seen) == ("VaultUnavailable", seen)
+        assert took < 0.5
+
+        proxy.mode = Mode.PASS
+        assert eventually(lambda: mine.read(path, version=1)["password"].reveal()) == "x"
 
 
 def test_it_lets_one_call_probe_a_vault_that_was_away(path: str) -> None:
