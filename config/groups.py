@@ -77,14 +77,15 @@ def ensure_groups() -> list[str]:
 
     Groups that somebody else made are left alone.
     """
+    return [name for name in GROUPS if ensure_group(name)]
+
+
+def ensure_group(name: str) -> bool:
+    """Do the same for one of our groups; return whether it is new."""
     known = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.select_related("content_type")
     }
-    created = []
-    for name, rights in GROUPS.items():
-        group, is_new = Group.objects.get_or_create(name=name)
-        group.permissions.set([known[right] for right in rights])
-        if is_new:
-            created.append(name)
-    return created
+    group, is_new = Group.objects.get_or_create(name=name)
+    group.permissions.set([known[right] for right in GROUPS[name]])
+    return is_new

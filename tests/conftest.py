@@ -38,8 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["OTEL_TRACES_SAMPLER"] = "parentbased_always_on"  # nothing is exported, but tests look at spans
     django.setup()
     from tests.flushing import let_flush
+    from tests.statics import share_static_files
 
     let_flush()
+    share_static_files()
 
 
 def pytest_unconfigure() -> None:
