@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django import forms
@@ -17,6 +18,7 @@ from operators.actions import OperatorValues
 from operators.errors import DuplicateOperator, InvalidPayload, OperatorError
 from operators.fields import CredentialInput
 from operators.models import Operator
+from operators.moments import in_utc
 from operators.secrets import Secret
 from operators.validators import validate_password
 from operators.wire import WIRE_NAMES
@@ -80,6 +82,29 @@ class ListField(forms.CharField):
             return (initial or []) != self.clean(data)
         except ValidationError:
             return True
+
+
+# The form in which browsers send and take the value of such an input.
+LOCAL_MINUTE: Final = "%Y-%m-%dT%H:%M"
+LOCAL_SECOND: Final = f"{LOCAL_MINUTE}:%S"
+
+
+class MomentField(forms.DateTimeField):
+    """Take a moment as a browser's own input for one sends it, which is UTC here, or with an offset."""
+
+    input_formats: ClassVar = (LOCAL_SECOND, LOCAL_MINUTE)  # type: ignore[assignment]
+
+    def __init__(self, *, has_seconds: bool = False, **kwargs: Any) -> None:
+        attrs: dict[str, Any] = {"type": "datetime-local"} | ({"step": 1} if has_seconds else {})
+        shown = LOCAL_SECOND if has_seconds else LOCAL_MINUTE
+        super().__init__(required=False, widget=forms.DateTimeInput(attrs=attrs, format=shown), **kwargs)
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().to_python(value)
+        try:
+            return None if moment is None else in_utc(moment)
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid") from None
 
 
 def reason_field() -> forms.CharField:

@@ -12,7 +12,7 @@ from django.forms.models import construct_instance
 from django.http import QueryDict
 
 from operators.errors import InvalidPayload, OperatorError
-from operators.forms import reason_field, version_field
+from operators.forms import MomentField, reason_field, version_field
 from operators.models import Operator
 from routing.actions import RuleValues
 from routing.errors import RoutingRuleConflict
@@ -38,19 +38,10 @@ VALUES: Final = (
     "active",
 )
 FORM_FIELDS: Final = {wire: name for name, wire in RULE_NAMES.items() if name in VALUES}
-# The form in which browsers send and take the value of such an input.
-LOCAL_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
-LOCAL_FORMATS: Final = (LOCAL_FORMAT, "%Y-%m-%dT%H:%M")
 
 
-def moment_field(label: str, help_text: str) -> forms.DateTimeField:
-    return forms.DateTimeField(
-        required=False,
-        input_formats=LOCAL_FORMATS,
-        label=label,
-        help_text=help_text,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": 1}, format=LOCAL_FORMAT),
-    )
+def moment_field(label: str, help_text: str) -> MomentField:
+    return MomentField(has_seconds=True, label=label, help_text=help_text)
 
 
 class RuleForm(RuleModelForm):

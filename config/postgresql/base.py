@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import select
 import time
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import psycopg
 from django_prometheus.db.backends.postgresql import base
 from psycopg.abc import Buffer
 from psycopg.types.datetime import DatetimeDumper
+
+from operators.moments import in_utc
 
 HEALTH_CHECK_SECONDS: Final = 2.0
 
@@ -20,9 +21,10 @@ class MomentDumper(DatetimeDumper):
     """Write a moment in UTC: of offsets, of which ISO 8601 has some up to 23:59, PostgreSQL reads those below 16:00."""
 
     def dump(self, obj: datetime) -> Buffer | None:
-        with suppress(OverflowError):  # of the first and the last day of all
-            obj = obj.astimezone(UTC)
-        return super().dump(obj)
+        try:
+            return super().dump(in_utc(obj))
+        except ValueError as error:
+            raise psycopg.DataError(str(error)) from None
 
 
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django_prometheus has no types

@@ -11,14 +11,12 @@ from django.core.exceptions import ValidationError
 
 from health.actions import MAX_REASON, OVERRIDES
 from operators.errors import InvalidPayload, OperatorError
+from operators.forms import MomentField
 from operators.models import HealthState
 
 LENGTHS: Final = {"1": timedelta(hours=1), "4": timedelta(hours=4), "8": timedelta(hours=8)}
 UNTIL: Final = "until"
 LENGTH_CHOICES: Final = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), (UNTIL, "Until the time below"))
-# The form in which browsers send and take the value of such an input.
-LOCAL_FORMAT: Final = "%Y-%m-%dT%H:%M"
-LOCAL_FORMATS: Final = (LOCAL_FORMAT, f"{LOCAL_FORMAT}:%S")
 
 MEANINGS: Final[dict[str, str]] = {
     HealthState.HEALTHY: "Healthy: routing uses it as usual",
@@ -64,13 +62,7 @@ class WindowForm(DecisionForm):
     length = forms.ChoiceField(
         required=False, choices=LENGTH_CHOICES, label="How long", widget=forms.RadioSelect(attrs={"class": "choices"})
     )
-    until = forms.DateTimeField(
-        required=False,
-        input_formats=LOCAL_FORMATS,
-        label="Until (UTC)",
-        help_text="In UTC, at most 30 days ahead.",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORMAT),
-    )
+    until = MomentField(label="Until (UTC)", help_text="In UTC, at most 30 days ahead.")
     field_order: tuple[str, ...] = ("length", "until", "reason")
 
     def clean(self) -> dict[str, Any]:

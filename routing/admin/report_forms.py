@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -13,14 +13,11 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 
 from operators.admin.base import OperatorSelect
+from operators.forms import MomentField
 from operators.models import Operator
 from operators.validators import validate_prefix
 from routing.destinations import country_name
 from routing.models import RoutingRule
-
-# The form in which browsers send and take the value of such an input, and the date alone for addresses typed by hand.
-LOCAL_FORMAT: Final = "%Y-%m-%dT%H:%M"
-LOCAL_FORMATS: Final = (LOCAL_FORMAT, f"{LOCAL_FORMAT}:%S", "%Y-%m-%d")
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,7 @@ class PriceForm(forms.Form):
         help_text="+ and up to 15 digits.",
         widget=forms.TextInput(attrs={"inputmode": "tel", "autocomplete": "off", "class": "vTextField"}),
     )
-    at = forms.DateTimeField(
-        required=False,
-        input_formats=LOCAL_FORMATS,
-        label="As of (UTC)",
-        help_text="Empty: now.",
-        widget=forms.DateTimeInput(format=LOCAL_FORMAT, attrs={"type": "datetime-local"}),
-    )
+    at = MomentField(label="As of (UTC)", help_text="Empty: now.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

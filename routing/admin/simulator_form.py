@@ -15,8 +15,9 @@ from django.http import QueryDict
 
 from operators import validators
 from operators.errors import InvalidPayload
+from operators.forms import LOCAL_SECOND
 from operators.models import Operator
-from routing.forms import LOCAL_FORMAT, moment_field
+from routing.forms import moment_field
 from routing.numbers import parse_number
 from routing.resolver import Question, Strategy
 
@@ -137,7 +138,7 @@ class SimulatorForm(forms.Form):
         query["numbers"] = "\n".join(numbers or (entry.number or entry.typed for entry in asked["numbers"]))
         for name, value in (
             ("strategy", asked["strategy"]),
-            ("as_of", f"{moment:{LOCAL_FORMAT}}" if moment else ""),
+            ("as_of", f"{moment:{LOCAL_SECOND}}" if moment else ""),
             ("currency", asked["currency"]),
             ("mcc", asked["mcc"]),
             ("mnc", asked["mnc"]),

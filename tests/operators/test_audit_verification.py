@@ -388,6 +388,7 @@ def test_it_exports_a_selection_whose_rows_can_be_verified(operator: Operator, t
         ["--from", "yesterday"],
         ["--to", "2026-11-01T00:00:00"],
         ["--from", "2026-13-01"],
+        ["--to", "9999-12-31T23:59:59-01:00"],
         ["--operator", "x"],
         ["--output", "/"],
         ["--output", "/nowhere/at/all"],

@@ -173,6 +173,7 @@ def test_it_works_through_many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--missing-only"], "Select something"),
         (["--parked", "--missing-only"], "parked ones never reached the stream"),
         (["--from", "yesterday"], "argument --from: invalid timestamp value: 'yesterday'"),
+        (["--to", "9999-12-31T23:59:59-01:00"], "argument --to: invalid timestamp value: '9999-12-31T23:59:59-01:00'"),
         (["--operator", "seven"], "argument --operator: invalid UUID value: 'seven'"),
     ],
 )

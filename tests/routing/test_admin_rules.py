@@ -238,6 +238,8 @@ def test_it_goes_on_with_the_same_operator(staff_client: Client) -> None:
         ("effective_to", "2026-02-30T00:00"),
         ("effective_to", "2020-01-01T00:00"),
         ("effective_to", "2029-01-01T00:00"),
+        ("effective_to", "9999-12-31T23:59:59-01:00"),
+        ("effective_from", "0001-01-01T00:00:00+01:00"),
     ],
 )
 def test_it_names_the_wrong_field_and_keeps_what_was_typed(staff_client: Client, field: str, wrong: str) -> None:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from operators.chain import CHAINS, GENESIS
+from operators.moments import in_utc
 from operators.trail import FORMAT, Selection, export_line, stored_rows
 from operators.wire import rfc3339
 
@@ -83,14 +84,11 @@ def _moment(option: str, text: str | None) -> datetime | None:
     try:
         if day := parse_date(text):
             return datetime(day.year, day.month, day.day, tzinfo=UTC)
-        moment = parse_datetime(text)
+        if (moment := parse_datetime(text)) and timezone.is_aware(moment):
+            return in_utc(moment)
     except ValueError:
-        moment = None
-    if moment is None or timezone.is_naive(moment):
-        raise CommandError(
-            f"{option} is a date, or a moment with its offset such as 2026-11-01T00:00:00Z.", returncode=2
-        )
-    return moment
+        pass  # said below
+    raise CommandError(f"{option} is a date, or a moment with its offset such as 2026-11-01T00:00:00Z.", returncode=2)
 
 
 def _uuid(text: str | None) -> UUID | None:

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 from nats.errors import Error as NatsError
 
+from operators.moments import in_utc
 from operators.replay import Selection, replay
 
 
@@ -15,7 +16,7 @@ def timestamp(text: str) -> datetime:
     parsed = parse_datetime(text)
     if parsed is None:
         raise ValueError(text)
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return in_utc(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
 
 
 class Command(BaseCommand):

@@ -21,6 +21,7 @@ from operators.actors import command_actor
 from operators.errors import OperatorError
 from operators.management.commands.migrate_legacy_operators import stop_requests
 from operators.models import Operator
+from operators.moments import in_utc
 from routing.errors import RateChangeUnconfirmed, RateSheetNotFound
 from routing.imports.applying import apply_sheet
 from routing.imports.options import SheetOptions
@@ -183,4 +184,4 @@ def find_operator(text: str) -> Operator:
 def moment(text: str) -> datetime:
     """Read 2026-12-01 or 2026-12-01T06:00:00Z; without an offset it is UTC."""
     value = datetime.fromisoformat(text)
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return in_utc(value if value.tzinfo else value.replace(tzinfo=UTC))
