@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from config.slow_peers import patient
+
 # So long a new connection is left to a worker that has fewer, and so often is looked whether that one has come for it.
 LEFT_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 0.001
@@ -63,6 +65,15 @@ class EvenWorker(ThreadWorker):  # type: ignore[misc]
                 return
         super().accept(listener)
         self._connections.tell(self._place, self.nr_conns)
+
+    def handle(self, conn: Any) -> Any:
+        """Serve one request, whose peer has only so long to send it."""
+        conn.sock = patient(conn.sock)
+        conn.sock.begin()
+        try:
+            return super().handle(conn)
+        finally:
+            conn.sock.end()
 
     def leave(self) -> None:
         """Be counted no longer; the master calls it too, for a worker that was killed."""

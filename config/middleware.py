@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 from django.utils.functional import LazyObject, empty
 
 from config import probes
 from config.outages import is_outage, reason, respond
+from config.problems import bad_request
 from config.telemetry import request_span_ids
 from operators.api.peers import Peer
 
@@ -114,7 +115,10 @@ class ProbesMiddleware:
 
 
 class StoresAwayMiddleware:
-    """Answer 503 instead of 500 when a view met an outage; what fails in other middleware comes to handler500."""
+    """Answer 503 instead of 500 when a view met an outage, and 400 when its caller sent half of what it announced.
+
+    What fails in other middleware comes to handler500.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -123,6 +127,8 @@ class StoresAwayMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, UnreadablePostError):
+            return bad_request(request, exception)
         if not is_outage(exception):
             return None
         log.warning(f"outage: {reason(exception)}")

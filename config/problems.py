@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.template.loader import render_to_string
 from django.urls import get_urlconf
 from django.views import defaults
@@ -129,6 +129,8 @@ def from_exception(exc: Exception, request: HttpRequest | Request) -> HttpRespon
             return problem(request, status=404, detail="There is no such address or thing.")
         case PermissionDenied():
             return problem(request, status=403, detail="You may not do this.")
+        case UnreadablePostError():
+            return _invalid(request, (FieldProblem("body", "It has to arrive whole, and in time."),))
         case RequestDataTooBig():
             return problem(request, status=413, detail="The body is larger than this service takes.")
         case SuspiciousOperation():

@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from config.slow_peers import Patient
+
 logger = logging.getLogger(__name__)
 
-IO_SECONDS: Final = 10.0  # for which a peer may keep a thread waiting for its next bytes
 # A connection outlives by this much the certificates with which it was made; its caller reconnects in between.
 LONGEST_CONNECTION: Final = 300.0
 
@@ -34,8 +35,8 @@ class Files:
         return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in found)
 
 
-class PeerSocket(ssl.SSLSocket):
-    """A connection of a caller that never waits for it without end."""
+class PeerSocket(Patient, ssl.SSLSocket):
+    """A connection of a caller."""
 
     made_at = 0.0
     _certificate: Any = None
@@ -48,11 +49,6 @@ class PeerSocket(ssl.SSLSocket):
                 return found
             self._certificate = found
         return self._certificate
-
-    def setblocking(self, flag: bool) -> None:
-        seconds = IO_SECONDS if flag else 0.0
-        if self.gettimeout() != seconds:  # it is asked for around each request
-            self.settimeout(seconds)
 
 
 class Contexts:

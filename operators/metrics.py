@@ -19,6 +19,7 @@ nats_publish = Counter("ops_nats_publish", "Events offered to the broker.", ["ev
 console_login = Counter("ops_console_login", "Log-ins to the console.", ["result"])
 pg_errors = Counter("ops_pg_errors", "Failed work on PostgreSQL.", ["op"])
 internal_refused = Counter("ops_internal_refused", "Callers that the internal API turned away.", ["reason"])
+requests_overdue = Counter("ops_requests_overdue", "Requests given up because they took too long to arrive.")
 
 # A family without a child is invisible until its first event; alerts need the zero.
 for _result in ("ok", "duplicate", "invalid", "vault_error"):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -48,8 +52,8 @@ class Web:
 
 
 @pytest.fixture
-def web(process_env: dict[str, str], tmp_path: Path) -> Iterator[Web]:
-    """Run gunicorn as production does, on this test's database."""
+def web(request: pytest.FixtureRequest, process_env: dict[str, str], tmp_path: Path) -> Iterator[Web]:
+    """Run gunicorn as production does, on this test's database, and with what a test sets in its environment."""
     port, metrics_port = free_port(), free_port()
     metrics_dir = tmp_path / "metrics"
     metrics_dir.mkdir()
@@ -61,6 +65,7 @@ def web(process_env: dict[str, str], tmp_path: Path) -> Iterator[Web]:
         "PORT": str(port),
         "METRICS_PORT": str(metrics_port),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir),
+        **getattr(request, "param", {}),
     }
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -131,6 +136,34 @@ def test_its_workers_share_the_connections_evenly(web: Web) -> None:
     finally:
         for browser in kept:
             browser.close()
+
+
+@pytest.mark.parametrize("web", [{"WEB_CONCURRENCY": "1", "WEB_THREADS": "2", "REQUEST_SECONDS": "1"}], indirect=True)
+def test_it_gives_up_on_requests_that_do_not_arrive(web: Web, token: Callable[..., str]) -> None:
+    """More of them than threads: heads that end in the middle, and a body of which nothing more comes."""
+    address = urlsplit(web.url)
+    whole = (
+        "POST /v1/admin/operators HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f'Authorization: Bearer {token()}\r\nContent-Length: 1000\r\n\r\n{{"name": '
+    ).encode()
+    with ExitStack() as stack:
+        halves = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
+            for _ in range(4)
+        ]
+        for half, sent in zip(halves, (whole[:4], whole[:60], whole[:100], whole), strict=True):
+            half.sendall(sent)
+        began = time.monotonic()
+        assert requests.get(f"{web.url}/health/live", timeout=10).status_code == 200
+        assert time.monotonic() - began < 5, "two threads have given up on two each"
+        *nothing, answer = [b"".join(iter(partial(half.recv, 65_536), b"")) for half in halves]
+    assert nothing == [b""] * 3
+    head, body = answer.split(b"\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0]
+    problem = json.loads(body)
+    assert (problem["code"], problem["errors"][0]["field"]) == ("INVALID_PAYLOAD", "body")
+    assert web.counted("ops_requests_overdue_total") == 4
+    assert not [line for line in web.lines() if line["level"] == "error"]
 
 
 def test_it_answers_503_during_an_outage_and_heals_without_a_restart(web: Web, postgres_server: Postgres) -> None:

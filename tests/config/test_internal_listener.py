@@ -386,6 +386,38 @@ def test_it_is_not_delayed_by_callers_that_stall(
         assert time.monotonic() - began < 8
 
 
+def test_it_gives_up_on_requests_that_do_not_arrive(
+    process_env: dict[str, str], mount: Mount, authority: Authority
+) -> None:
+    """Of callers that are known, and more than there are threads."""
+    environ = environ_of(process_env, mount)
+    with (
+        running(environ, mount.home, workers=1, threads=2, REQUEST_SECONDS="1") as listener,
+        ExitStack() as stack,
+    ):
+        connector = listener.context(authority, authority.issue("connector", uris=[CONNECTOR]))
+        assert ask(listener, connector, LIVE)[0] == 200
+        halves = []
+        for head in (b"GET /v1/inter", b"GET / HTTP/1.1\r\nHost: x\r\n") * 2:
+            plain = stack.enter_context(socket.create_connection((HOST, listener.port), timeout=10))
+            half = stack.enter_context(connector.wrap_socket(plain, server_hostname=HOST))
+            half.sendall(head)
+            halves.append(half)
+        began = time.monotonic()
+        assert ask(listener, connector, LIVE)[0] == 200
+        assert time.monotonic() - began < 5, "two threads have given up on two each"
+        assert [half.recv(100) for half in halves] == [b""] * 4
+
+        body = b'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"reports": '
+        head, answer = said(listener, connector, b"POST /v1/internal/health HTTP/1.1\r\nHost: localhost\r\n" + body)
+        assert b" 400 " in head.splitlines()[0]
+        problem = json.loads(answer)
+        assert (problem["code"], problem["errors"][0]["field"]) == ("INVALID_PAYLOAD", "body")
+        assert listener.counted("ops_requests_overdue_total") == 5
+        assert [line["level"] for line in listener.lines("request overdue")] == ["warning"] * 5
+        assert not listener.lines("Socket error processing request.")
+
+
 def test_its_own_pod_can_ask_how_it_is(process_env: dict[str, str], mount: Mount, authority: Authority) -> None:
     def probe(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "config.probe", *arguments]

@@ -1,0 +1,88 @@
+"""Connections whose peers have only so long to send a request, for a thread waits for its bytes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from gunicorn.http.errors import NoMoreData
+
+from config.env import bounded
+
+if TYPE_CHECKING:
+    _Socket = socket.socket
+else:
+    _Socket = object
+
+logger = logging.getLogger(__name__)
+
+# A peer may be silent for as long, in the middle of its request or while it takes the answer.
+SILENT_SECONDS: Final = 10.0
+# A request has to arrive within as long, and a second more for each LEAST_RATE bytes that have come.
+REQUEST_SECONDS: Final = float(bounded("REQUEST_SECONDS", default=20, low=1, high=600))
+LEAST_RATE: Final = 10_000
+
+
+class Overdue(NoMoreData):  # type: ignore[misc]
+    """The request did not arrive in time; to gunicorn its peer is gone, and Django calls its body unreadable."""
+
+    def __str__(self) -> str:
+        return "The request took too long to arrive."
+
+
+class Patient(_Socket):
+    """What makes a socket of one that waits only so long for a request: from `begin` until `end`."""
+
+    _ends_at: float | None = None
+    _is_told = False
+
+    def begin(self) -> None:
+        self._ends_at, self._is_told = time.monotonic() + REQUEST_SECONDS, False
+
+    def end(self) -> None:
+        self._ends_at = None
+
+    def setblocking(self, flag: bool) -> None:
+        seconds = SILENT_SECONDS if flag else 0.0
+        if self.gettimeout() != seconds:  # it is asked for around each request
+            self.settimeout(seconds)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Wait for the next bytes; raises Overdue for those of a request."""
+        waits = self.gettimeout()
+        if self._ends_at is None or not waits:
+            return super().recv(size, flags)
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise self._overdue()
+        if left < waits:
+            self.settimeout(left)
+        try:
+            some = super().recv(size, flags)
+        except TimeoutError:
+            raise self._overdue() from None
+        finally:
+            if left < waits:
+                self.settimeout(waits)
+        self._ends_at += len(some) / LEAST_RATE
+        return some
+
+    def _overdue(self) -> Overdue:
+        from operators import metrics  # gunicorn's master imports this module, and must not count
+
+        if not self._is_told:  # whoever looks for the rest of a body comes here again
+            self._is_told = True
+            metrics.requests_overdue.inc()
+            logger.warning("request overdue", extra={"address": str(self.getpeername()[0])})
+        return Overdue()
+
+
+class PatientSocket(Patient, socket.socket):
+    """A plain connection."""
+
+
+def patient(connection: Any) -> Any:
+    """Give an accepted connection its deadlines; one that has them is returned as it is."""
+    return connection if isinstance(connection, Patient) else PatientSocket(fileno=connection.detach())
