@@ -28,6 +28,7 @@ def quick_hashes(settings: Settings) -> None:
 
 @pytest.fixture
 def admin() -> Client:
+    ensure_groups()
     return member_of("Administrator")
 
 
