@@ -49,18 +49,18 @@ class Patient(_Socket):
         if self.gettimeout() != seconds:  # it is asked for around each request
             self.settimeout(seconds)
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Wait for the next bytes; raises Overdue for those of a request."""
         waits = self.gettimeout()
         if self._ends_at is None or not waits:
-            return super().recv(size, flags)
+            return super().recv(buflen, flags)
         left = self._ends_at - time.monotonic()
         if left <= 0:
             raise self._overdue()
         if left < waits:
             self.settimeout(left)
         try:
-            some = super().recv(size, flags)
+            some = super().recv(buflen, flags)
         except TimeoutError:
             raise self._overdue() from None
         finally:

@@ -92,12 +92,11 @@ LOCAL_SECOND: Final = f"{LOCAL_MINUTE}:%S"
 class MomentField(forms.DateTimeField):
     """Take a moment as a browser's own input for one sends it, which is UTC here, or with an offset."""
 
-    input_formats: ClassVar = (LOCAL_SECOND, LOCAL_MINUTE)  # type: ignore[assignment]
-
     def __init__(self, *, has_seconds: bool = False, **kwargs: Any) -> None:
         attrs: dict[str, Any] = {"type": "datetime-local"} | ({"step": 1} if has_seconds else {})
         shown = LOCAL_SECOND if has_seconds else LOCAL_MINUTE
-        super().__init__(required=False, widget=forms.DateTimeInput(attrs=attrs, format=shown), **kwargs)
+        widget = forms.DateTimeInput(attrs=attrs, format=shown)
+        super().__init__(required=False, input_formats=(LOCAL_SECOND, LOCAL_MINUTE), widget=widget, **kwargs)
 
     def to_python(self, value: Any) -> datetime | None:
         moment: datetime | None = super().to_python(value)
