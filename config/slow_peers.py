@@ -1,7 +1,8 @@
-"""Connections whose peers have only so long to send a request, for a thread waits for its bytes."""
+"""Connections whose peers have only so long to send a request and to take its answer, for a thread waits for them."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import time
@@ -18,9 +19,9 @@ else:
 
 logger = logging.getLogger(__name__)
 
-# A peer may be silent for as long, in the middle of its request or while it takes the answer.
+# For as long the other side may do nothing.
 SILENT_SECONDS: Final = 10.0
-# A request has to arrive within as long, and a second more for each LEAST_RATE bytes that have come.
+# A request has to arrive, and an answer to be taken, within as long, and a second more for each LEAST_RATE bytes of it.
 REQUEST_SECONDS: Final = float(bounded("REQUEST_SECONDS", default=20, low=1, high=600))
 LEAST_RATE: Final = 10_000
 
@@ -33,7 +34,7 @@ class Overdue(NoMoreData):  # type: ignore[misc]
 
 
 class Patient(_Socket):
-    """What makes a socket of one that waits only so long for a request: from `begin` until `end`."""
+    """What makes a socket of one that waits only so long: for a request, from `begin` until `end`, and in `sendall`."""
 
     _ends_at: float | None = None
     _is_told = False
@@ -69,14 +70,34 @@ class Patient(_Socket):
         self._ends_at += len(some) / LEAST_RATE
         return some
 
-    def _overdue(self) -> Overdue:
-        from operators import metrics  # gunicorn's master imports this module, and must not count
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all; raises BrokenPipeError, at which gunicorn closes without a word, for a peer that is too slow.
 
+        A socket's own bounds the whole by its timeout, however much there is to send.
+        """
+        rest = memoryview(data).cast("B")
+        ends_at = time.monotonic() + REQUEST_SECONDS + len(rest) / LEAST_RATE
+        while rest:
+            try:
+                rest = rest[self.send(rest, flags) :]
+                is_late = bool(rest) and time.monotonic() > ends_at
+            except TimeoutError:
+                is_late = True
+            if is_late:
+                self._tell("answer")
+                raise BrokenPipeError(errno.EPIPE, "The peer took too long over the answer.")
+
+    def _overdue(self) -> Overdue:
         if not self._is_told:  # whoever looks for the rest of a body comes here again
             self._is_told = True
-            metrics.requests_overdue.inc()
-            logger.warning("request overdue", extra={"address": str(self.getpeername()[0])})
+            self._tell("request")
         return Overdue()
+
+    def _tell(self, part: str) -> None:
+        from operators import metrics  # gunicorn's master imports this module, and must not count
+
+        metrics.peers_overdue.labels(part).inc()
+        logger.warning("peer overdue", extra={"part": part})
 
 
 class PatientSocket(Patient, socket.socket):

@@ -19,7 +19,7 @@ nats_publish = Counter("ops_nats_publish", "Events offered to the broker.", ["ev
 console_login = Counter("ops_console_login", "Log-ins to the console.", ["result"])
 pg_errors = Counter("ops_pg_errors", "Failed work on PostgreSQL.", ["op"])
 internal_refused = Counter("ops_internal_refused", "Callers that the internal API turned away.", ["reason"])
-requests_overdue = Counter("ops_requests_overdue", "Requests given up because they took too long to arrive.")
+peers_overdue = Counter("ops_peers_overdue", "Requests and answers given up because peers are too slow.", ["part"])
 
 # A family without a child is invisible until its first event; alerts need the zero.
 for _result in ("ok", "duplicate", "invalid", "vault_error"):
@@ -35,6 +35,8 @@ for _result in ("ok", "error"):
     vault_auth.labels(_result)
     for _event in ("created", "updated", "deleted", "health"):
         nats_publish.labels(_event, _result)
+for _part in ("request", "answer"):
+    peers_overdue.labels(_part)
 for _result in ("ok", "failed", "locked"):
     console_login.labels(_result)
 for _op in ("connect", "read", "write"):

@@ -162,7 +162,7 @@ def test_it_gives_up_on_requests_that_do_not_arrive(web: Web, token: Callable[..
     assert b" 400 " in head.splitlines()[0]
     problem = json.loads(body)
     assert (problem["code"], problem["errors"][0]["field"]) == ("INVALID_PAYLOAD", "body")
-    assert web.counted("ops_requests_overdue_total") == 4
+    assert web.counted('ops_peers_overdue_total{part="request"}') == 4
     assert not [line for line in web.lines() if line["level"] == "error"]
 
 

@@ -413,8 +413,8 @@ def test_it_gives_up_on_requests_that_do_not_arrive(
         assert b" 400 " in head.splitlines()[0]
         problem = json.loads(answer)
         assert (problem["code"], problem["errors"][0]["field"]) == ("INVALID_PAYLOAD", "body")
-        assert listener.counted("ops_requests_overdue_total") == 5
-        assert [line["level"] for line in listener.lines("request overdue")] == ["warning"] * 5
+        assert listener.counted('ops_peers_overdue_total{part="request"}') == 5
+        assert [line["level"] for line in listener.lines("peer overdue")] == ["warning"] * 5
         assert not listener.lines("Socket error processing request.")
 
 

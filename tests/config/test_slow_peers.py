@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -24,8 +26,8 @@ def pair() -> Iterator[Pair]:
         yield ours, peer
 
 
-def counted() -> float:
-    return float(metrics.requests_overdue._value.get())
+def counted(part: str = "request") -> float:
+    return float(metrics.peers_overdue.labels(part)._value.get())
 
 
 def drip(peer: socket.socket, *, seconds: float, each: bytes) -> None:
@@ -104,6 +106,52 @@ def test_it_counts_nothing_where_no_request_is_awaited(pair: Pair) -> None:
         ours.recv(100)
     assert not isinstance(caught.value, Overdue)
     assert counted() == before
+
+
+def test_it_gives_up_on_a_peer_that_takes_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, _ = pair
+    monkeypatch.setattr(slow_peers, "SILENT_SECONDS", 0.1)
+    ours.setblocking(True)
+    before = counted("answer")
+    with pytest.raises(BrokenPipeError) as caught:
+        ours.sendall(bytes(50_000_000))
+    assert caught.value.errno == errno.EPIPE, "by which gunicorn knows it"
+    assert counted("answer") == before + 1
+
+
+def take(peer: socket.socket, *, pause: float, until: Event) -> int:
+    taken = 0
+    while not until.is_set() and (some := peer.recv(100_000)):
+        taken += len(some)
+        time.sleep(pause)
+    return taken
+
+
+def test_it_gives_up_on_a_peer_that_takes_too_little(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, peer = pair
+    monkeypatch.setattr(slow_peers, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(slow_peers, "LEAST_RATE", 500_000_000)
+    before, given_up = counted("answer"), Event()
+    with ThreadPoolExecutor(1) as pool:
+        taking = pool.submit(take, peer, pause=0.01, until=given_up)
+        with pytest.raises(BrokenPipeError):
+            ours.sendall(bytes(100_000_000))
+        given_up.set()
+        assert taking.result() < 100_000_000
+    assert counted("answer") == before + 1
+
+
+def test_it_sends_for_longer_than_a_peer_may_be_silent(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, peer = pair
+    monkeypatch.setattr(slow_peers, "SILENT_SECONDS", 0.3)
+    ours.setblocking(True)
+    with ThreadPoolExecutor(1) as pool:
+        taking = pool.submit(take, peer, pause=0.002, until=Event())
+        began = time.monotonic()
+        ours.sendall(bytes(30_000_000))
+        ours.shutdown(socket.SHUT_WR)
+        assert taking.result() == 30_000_000
+    assert time.monotonic() - began > 0.3, "or it was no test"
 
 
 def test_it_takes_a_connection_once(pair: Pair) -> None:
