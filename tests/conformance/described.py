@@ -35,7 +35,7 @@ BEYOND_SCHEMA: Final = re.compile(
             # A header that may be left out is sometimes given a text that its own pattern forbids.
             "One ETag in quotes",
             "There is no such operator|An MNC needs an MCC|Say in which currency|give operatorId, prefix or number",
-            "Give another operator|its own backup|a ring|no previous password|key was used for another request",
+            "Each currency once|Give another operator|its own backup|a ring|no previous password|key was used for another request",
             "The form tells the file's name",
             # JSON Schema takes 7.0 for an integer, and years before 1970 for moments; we do not.
             "This field is a whole number|A whole number from 1 to",

@@ -167,8 +167,10 @@ def _rates(text: str) -> dict[str, Decimal]:
     rates = {}
     for part in text.split(","):
         match = RATE.fullmatch(part.strip())
-        if match is None or match[1] in rates:
-            raise ValueError("Currencies and rates such as GBP:1.27,USD:0.92, each currency once.")
+        if match is None:
+            raise ValueError("Currencies and rates such as GBP:1.27,USD:0.92.")
+        if match[1] in rates:
+            raise ValueError(f"Each currency once: {match[1]} has two rates.")
         rates[match[1]] = Decimal(match[2])
     return rates
 
