@@ -35,7 +35,7 @@ BEYOND_SCHEMA: Final = re.compile(
             # A header that may be left out is sometimes given a text that its own pattern forbids.
             "One ETag in quotes",
             "There is no such operator|An MNC needs an MCC|Say in which currency|give operatorId, prefix or number",
-            "Each currency once|Give another operator|its own backup|a ring|no previous password|key was used for another request",
+            "Give another operator|its own backup|a ring|no previous password|key was used for another request",
             "The form tells the file's name",
             # JSON Schema takes 7.0 for an integer, and years before 1970 for moments; we do not.
             "This field is a whole number|A whole number from 1 to",
@@ -43,6 +43,7 @@ BEYOND_SCHEMA: Final = re.compile(
             # Reports: their clock, and numbers as a connector writes them.
             "[Aa] whole number|ahead of our clock|Too long ago|RFC 3339|no cursor of this listing",
             # Lists of words, and signs by their kind.
+            "Each currency once",
             "three-letter code of ISO 4217|two-letter code of ISO 3166-1",
             "MCC [0-9]+ belongs to|Say why|A day such as",
             "must not contain line breaks or control characters|Null characters are not allowed",
