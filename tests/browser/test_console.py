@@ -106,6 +106,19 @@ def test_it_keeps_to_the_policy_on_every_page(visit: Visit, actor: Actor) -> Non
     assert visit.complaints == []
 
 
+@pytest.mark.parametrize("width", [1265, 1366, 1440])
+def test_it_shows_all_columns_on_a_laptop(visit: Visit, width: int) -> None:
+    make_operator(name="Cable & Wireless +16", host="smpp1.cablewireless16.example", system_id="cablewireless62")
+    log_in(visit)
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.go("/admin/operators/operator/")
+    list_, room = visit.page.evaluate(
+        "(() => { const list = document.querySelector('#result_list'); "
+        "return [list.scrollWidth, list.parentElement.clientWidth]; })()"
+    )
+    assert list_ <= room
+
+
 def test_it_finds_a_backup_operator_while_one_types(visit: Visit) -> None:
     make_operator(name="Backup carrier")
     operator = make_operator(name="Comium")
