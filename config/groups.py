@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from django.contrib.auth.models import Group, Permission
@@ -72,20 +73,19 @@ GROUPS: Final[dict[str, frozenset[str]]] = {
 }
 
 
-def ensure_groups() -> list[str]:
-    """Create the groups that are missing and give each of ours exactly its rights; return the names that are new.
+def ensure_groups(names: Iterable[str] = tuple(GROUPS)) -> list[str]:
+    """Create those of our groups that are missing and give each exactly its rights; return the names that are new.
 
     Groups that somebody else made are left alone.
     """
-    return [name for name in GROUPS if ensure_group(name)]
-
-
-def ensure_group(name: str) -> bool:
-    """Do the same for one of our groups; return whether it is new."""
     known = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.select_related("content_type")
     }
-    group, is_new = Group.objects.get_or_create(name=name)
-    group.permissions.set([known[right] for right in GROUPS[name]])
-    return is_new
+    created = []
+    for name in names:
+        group, is_new = Group.objects.get_or_create(name=name)
+        group.permissions.set([known[right] for right in GROUPS[name]])
+        if is_new:
+            created.append(name)
+    return created

@@ -9,14 +9,13 @@ from typing import Final
 from django.db import connection
 from django.test import TransactionTestCase
 
-# In a session of this role ordinary triggers rest, those of foreign keys too; only a superuser may take it on.
-WITHOUT_TRIGGERS: Final = "SET LOCAL session_replication_role = replica"
 # What migrating has written and no test changes.
 KEPT: Final = frozenset({"django_content_type", "auth_permission"})
 # To truncate some thirty tables, nearly all of them empty, takes longer than most tests; but many rows that are
 # deleted one by one are in the way of the next reader.
 FEW: Final = 10_000
 
+# In a session of the role replica ordinary triggers rest, those of foreign keys too; only a superuser may take it on.
 _EMPTY: Final = """
 DO $empty$
 DECLARE
@@ -24,7 +23,7 @@ DECLARE
     deleted bigint;
     total bigint := 0;
 BEGIN
-    {without_triggers};
+    SET LOCAL session_replication_role = replica;
     FOREACH name IN ARRAY string_to_array('{names}', ',') LOOP
         EXECUTE format('DELETE FROM %I', name);
         GET DIAGNOSTICS deleted = ROW_COUNT;
@@ -46,7 +45,7 @@ def let_flush() -> None:
 def _empty(_test: TransactionTestCase) -> None:
     names = ",".join(sorted({*connection.introspection.django_table_names(include_views=False)} - KEPT))
     with connection.cursor() as cursor:
-        cursor.execute(_EMPTY.format(without_triggers=WITHOUT_TRIGGERS, names=names, few=FEW))
+        cursor.execute(_EMPTY.format(names=names, few=FEW))
 
 
 @contextmanager

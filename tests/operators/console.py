@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from config.groups import ensure_group
+from config.groups import ensure_groups
 from operators.models import Operator
 
 LIST = "/admin/operators/operator/"
@@ -64,7 +64,7 @@ def typed(operator: Operator | None = None, **changes: Any) -> dict[str, Any]:
 
 def member_of(group: str) -> Client:
     """Log in somebody who has exactly the rights of one staff group."""
-    ensure_group(group)
+    ensure_groups([group])
     user = get_user_model().objects.create_user(group.lower().replace(" ", "-"), is_staff=True)
     user.groups.add(Group.objects.get(name=group))
     client = Client()
